@@ -1,0 +1,169 @@
+"""The only place that opens and commits transactions of the metadata store.
+
+`db.transaction()` writes, `db.read()` reads. On SQLite a write transaction is BEGIN IMMEDIATE on
+the one writer connection, which alone checkpoints; readers are query-only. Callbacks given to
+`session.after_commit` run once the commit is durable and are dropped on rollback.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from tau.errors import ConfigurationError, StoreUnavailable
+
+BUSY_TIMEOUT_S = 5.0
+WRITER_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA mmap_size=0",
+    "PRAGMA cache_size=-16000",
+)
+READER_PRAGMAS = (
+    "PRAGMA query_only=ON",
+    "PRAGMA wal_autocheckpoint=0",
+    "PRAGMA mmap_size=0",
+    "PRAGMA cache_size=-8000",
+)
+
+
+class ReadSession(AsyncSession):
+    """A session that only reads."""
+
+
+class Session(ReadSession):
+    """A session inside a write transaction."""
+
+    def after_commit(self, callback: Callable[[], None]) -> None:
+        """Run `callback` once this transaction is durable; never if it is rolled back."""
+        self.info.setdefault("after_commit", []).append(callback)
+
+
+class Database:
+    """The store's connections; made once by the composition root."""
+
+    def __init__(self, url: str) -> None:
+        self.url = normalise_url(url)
+        self.is_sqlite = self.url.startswith("sqlite")
+        if self.is_sqlite:
+            self._writer = _sqlite_engine(self.url, WRITER_PRAGMAS, begin="BEGIN IMMEDIATE", size=1)
+            self._reader = _sqlite_engine(self.url, READER_PRAGMAS, begin="BEGIN", size=4)
+        else:
+            self._writer = self._reader = create_async_engine(
+                self.url, pool_size=10, max_overflow=10, pool_timeout=BUSY_TIMEOUT_S
+            )
+
+    @property
+    def kind(self) -> str:
+        return "sqlite" if self.is_sqlite else "postgresql"
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The writer's engine, for migrations and tests."""
+        return self._writer
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """One unit of work that may write: committed at the end, rolled back on any error.
+
+        Raises StoreUnavailable where the store can't take it now.
+        """
+        with _mapped_errors():
+            async with Session(self._writer, expire_on_commit=False) as session:
+                async with session.begin():
+                    yield session
+                callbacks = session.info.pop("after_commit", ())
+        for callback in callbacks:
+            callback()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[ReadSession]:
+        """One consistent view for reading. Raises StoreUnavailable."""
+        with _mapped_errors():
+            async with ReadSession(self._reader, expire_on_commit=False) as session:
+                yield session
+
+    async def close(self) -> None:
+        await self._reader.dispose()
+        if self._writer is not self._reader:
+            await self._writer.dispose()
+
+
+def normalise_url(url: str) -> str:
+    """The URL with the async driver that Tau uses. Raises ConfigurationError."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError("The database's url is not valid.", setting="database.url") from (
+            error
+        )
+    backend = parsed.get_backend_name()
+    drivers = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+    if backend == "postgres":
+        backend = "postgresql"
+    if backend not in drivers:
+        raise ConfigurationError(
+            f"Tau's store is SQLite or PostgreSQL, not {backend}.",
+            hint="postgresql://user:password@host/database, or no url for SQLite in the home.",
+            setting="database.url",
+        )
+    return parsed.set(drivername=drivers[backend]).render_as_string(hide_password=False)
+
+
+def sqlite_url(path: Path) -> str:
+    return f"sqlite+aiosqlite:///{path}"
+
+
+def _sqlite_engine(url: str, pragmas: tuple[str, ...], *, begin: str, size: int) -> AsyncEngine:
+    engine = create_async_engine(
+        url, pool_size=size, max_overflow=0, pool_timeout=30, connect_args={"timeout": 5.0}
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}", *pragmas):
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def start(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+class _mapped_errors:  # noqa: N801
+    """Turns a driver's refusal into StoreUnavailable; other errors pass as they are."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, PoolTimeout | ConnectionError):
+            raise StoreUnavailable("The store has no free connection.") from error
+        if isinstance(error, OperationalError | InterfaceError) or (
+            isinstance(error, DBAPIError) and error.connection_invalidated
+        ):
+            raise StoreUnavailable(
+                f"The store does not take this now: {_first_line(error)}", retry_after_s=1
+            ) from error
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).splitlines()[0] if error.orig else type(error).__name__
+
+
+def integrity_check(path: Path) -> str:
+    """SQLite's quick_check of a store that nobody has open; "ok" or what is wrong."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+        return str(connection.execute("PRAGMA quick_check").fetchone()[0])

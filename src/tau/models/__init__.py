@@ -1,0 +1,13 @@
+"""The tables, one a file; importing this package registers them all with the metadata."""
+
+from tau.models.api_key import ApiKey as ApiKey
+from tau.models.attempt import Attempt as Attempt
+from tau.models.audit_entry import AuditEntry as AuditEntry
+from tau.models.base import Base as Base
+from tau.models.event import Event as Event
+from tau.models.idempotency_key import IdempotencyKey as IdempotencyKey
+from tau.models.pipeline import Pipeline as Pipeline
+from tau.models.pipeline_state import PipelineState as PipelineState
+from tau.models.run import Run as Run
+from tau.models.source import Source as Source
+from tau.models.version import Version as Version

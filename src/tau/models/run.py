@@ -1,0 +1,70 @@
+"""Runs: the queue, the state machine and the history in one table."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tau.models.base import Json, Owned
+
+_CLAIMABLE = text("status IN ('queued', 'retrying')")
+_ACTIVE = text("status IN ('starting', 'running')")
+_BAD = text("status IN ('failed', 'timeout', 'crashed')")
+_SUCCESS = text("status = 'success'")
+
+
+class Run(Owned):
+    __tablename__ = "runs"
+    __table_args__ = (
+        UniqueConstraint("pipeline_id", "number"),
+        Index("ix_runs_list", "tenant_id", "id"),
+        Index(
+            "ix_runs_queue",
+            "priority",
+            "available_at",
+            "id",
+            sqlite_where=_CLAIMABLE,
+            postgresql_where=_CLAIMABLE,
+        ),
+        Index(
+            "ix_runs_active", "owner", "pipeline_id", sqlite_where=_ACTIVE, postgresql_where=_ACTIVE
+        ),
+        Index("ix_runs_bad", "tenant_id", "id", sqlite_where=_BAD, postgresql_where=_BAD),
+        Index(
+            "ix_runs_success",
+            "pipeline_id",
+            "started_at",
+            sqlite_where=_SUCCESS,
+            postgresql_where=_SUCCESS,
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(26), primary_key=True)
+    pipeline_id: Mapped[str] = mapped_column(ForeignKey("pipelines.id"))
+    pipeline_name: Mapped[str] = mapped_column(String(63))
+    number: Mapped[int]
+    version: Mapped[int]
+    status: Mapped[str] = mapped_column(String(16))
+    status_reason: Mapped[str | None] = mapped_column(Text)
+    trigger: Mapped[str] = mapped_column(String(16))
+    params: Mapped[dict[str, Any]]
+    interval_start: Mapped[datetime | None]
+    interval_end: Mapped[datetime | None]
+    rerun_of: Mapped[str | None] = mapped_column(String(26))
+    priority: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    available_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    owner: Mapped[str | None] = mapped_column(String(26))
+    fence: Mapped[int] = mapped_column(default=0)
+    attempt: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int] = mapped_column(default=1)
+    launch_failures: Mapped[int] = mapped_column(default=0)
+    result: Mapped[Any | None] = mapped_column(Json)
+    failure: Mapped[dict[str, Any] | None]
+    fingerprint: Mapped[str | None] = mapped_column(String(16))
+    requested_by: Mapped[str] = mapped_column(String(64))
+    agent: Mapped[str | None] = mapped_column(String(128))
+    reason: Mapped[str | None] = mapped_column(Text)

@@ -1,0 +1,159 @@
+"""The versioned protocol between daemon, supervisor and child: shapes, limits, framing.
+
+Three channels, all JSON lines (one compact JSON object, ASCII, ended by a newline):
+
+1. child ↔ supervisor, one stream socketpair. Up: events (`k` is an `EventKind`) and requests
+   (`k` = "request"). Down: answers. A line that is no such object is counted, never fatal.
+2. supervisor → spool, the file `events.jsonl` of the attempt: each event with its `seq` (1, 2, …)
+   in the order of arrival, secrets already redacted. It is the only way events reach the store.
+3. supervisor ↔ daemon, the daemon's control socket. Up: attach, poke (the spool grew), request,
+   exit (`exit.json` is written). Down: answer, kill. The supervisor reconnects and attaches
+   again after a restart of the daemon, and repeats the requests that were open.
+
+Events (times `ts` are Unix seconds as float):
+  {"k":"hello","ts","v":1,"pid","python"}                                user code is about to run
+  {"k":"log","ts","level","message","source","step"?,"fields"?,"logger"?}
+        source: ctx | print | stderr | logging (captured in the child), stdout | raw_stderr (by
+        the supervisor, from descriptors 1 and 2)
+  {"k":"step_start","ts","step":1,"parent"?,"name","kind":"step"|"transform"}
+  {"k":"step_end","ts","step":1,"status":"success"|"failed","ms","rows_in"?,"rows_out"?,
+        "metrics"?,"error"?}
+  {"k":"check","ts","name","passed","severity","step"?,"evidence"?,"line"?}
+  {"k":"result","ts","value","reason"?,"state"?}          the last one of an attempt that returned
+  {"k":"failure","ts","failure":{…}}                      the last one of an attempt that raised
+  {"k":"truncated","ts","dropped","bytes"}                made by the supervisor at its log cap
+  {"k":"state","ts","status","reason"?,…}                 made by the daemon
+
+Requests up: {"k":"request","id":1,"op":"secret","args":{"name":"X"}}; ops: secret, state.
+Answers down: {"id":1,"ok":true,"value":…,"secret":true?} or {"id":1,"ok":false,"error":{…}}.
+
+Failure: {"type","module","message","code"?,"retry"?,"notes"?,"causes":[{type,message}],
+  "frames":[{"file","line","function","code","source":["11  …","12> …"],"locals":{name: shape}}],
+  "hidden_frames":n,"raised_in"?:{module,function,line},"step"?}
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+PROTOCOL_VERSION = 1
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""One line of the child's channel; a longer one is dropped and counted as malformed."""
+
+MAX_RESULT_BYTES = 512 * 1024
+"""A run's result as JSON; a larger one fails the run with a reason."""
+
+MAX_LOG_CHARS = 32 * 1024
+"""One log message; the middle of a longer one is cut, with a mark saying so."""
+
+MAX_STATE_BYTES = 64 * 1024
+"""`ctx.state` as JSON."""
+
+REQUEST_FILE = "request.json"
+LOCK_FILE = "lock"
+TOMBSTONE_FILE = "tombstone"
+SPOOL_FILE = "events.jsonl"
+EXIT_FILE = "exit.json"
+WORK_DIR = "work"
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one attempt may use; None is no limit. Sizes in bytes, times in seconds."""
+
+    timeout_s: float | None = 3600.0
+    grace_s: float = 5.0
+    memory_bytes: int | None = None
+    open_files: int = 1024
+    log_bytes: int = 16 * 1024 * 1024
+    log_tail_bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest:
+    """What the supervisor is told in `request.json` of the attempt's directory.
+
+    `kind` is "run" (call one pipeline) or "inspect" (import the file, answer its pipelines).
+    `facts` are the context's: run_number, trigger, last_successful_run, interval_start,
+    interval_end (ISO 8601 or None). `control_socket` None means that nobody is to be attached to.
+    """
+
+    kind: str
+    run_id: str
+    attempt: int
+    fence: int
+    source_path: str
+    file_name: str
+    pipeline: str | None = None
+    params: JsonObject = field(default_factory=dict)
+    facts: JsonObject = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    control_socket: str | None = None
+    version: int = PROTOCOL_VERSION
+
+    def write(self, attempt_dir: Path) -> None:
+        (attempt_dir / REQUEST_FILE).write_text(json.dumps(asdict(self)), encoding="ascii")
+
+    @classmethod
+    def read(cls, attempt_dir: Path) -> "JobRequest":
+        document = json.loads((attempt_dir / REQUEST_FILE).read_text(encoding="ascii"))
+        return cls(**document | {"limits": Limits(**document["limits"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExitRecord:
+    """How an attempt ended: the supervisor's last word, written once to `exit.json`.
+
+    `status` is success, failed, timeout, cancelled or crashed. `usage` holds cpu_s, max_rss_mb
+    (child and its reaped descendants). `leftovers` counts processes that had to be killed.
+    """
+
+    run_id: str
+    attempt: int
+    fence: int
+    status: str
+    reason: str | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    result: Any = None
+    state: JsonObject | None = None
+    failure: JsonObject | None = None
+    usage: JsonObject = field(default_factory=dict)
+    events: int = 0
+    malformed: int = 0
+    dropped: int = 0
+    leftovers: int = 0
+    version: int = PROTOCOL_VERSION
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def find(cls, attempt_dir: Path) -> "ExitRecord | None":
+        """The record of an attempt that has ended, else None."""
+        try:
+            document = json.loads((attempt_dir / EXIT_FILE).read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return None
+        return cls(**document)
+
+
+def encode_line(message: JsonObject) -> bytes:
+    """One message as a line; ASCII, so that any cut is seen and any store can hold it."""
+    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+
+
+def decode_line(line: bytes) -> JsonObject | None:
+    """The message of a line, or None where the line holds no JSON object."""
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return message if isinstance(message, dict) else None
