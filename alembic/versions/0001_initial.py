@@ -70,6 +70,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=26), nullable=False),
         sa.Column("name", sa.String(length=63), nullable=False),
         sa.Column("stem", sa.String(length=255), nullable=False),
+        sa.Column("tag_index", sa.Text(), nullable=False),
         sa.Column("current_version", sa.Integer(), nullable=False),
         sa.Column("version_count", sa.Integer(), nullable=False),
         sa.Column("run_count", sa.Integer(), nullable=False),

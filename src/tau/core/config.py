@@ -110,7 +110,9 @@ class Settings(BaseSettings):
 
 
 def find_file(cwd: Path, environ: Mapping[str, str]) -> Path | None:
-    """The tau.toml that counts, or None."""
+    """The tau.toml that counts, or None; TAU_CONFIG names one that must be there."""
+    if named := environ.get("TAU_CONFIG"):
+        return Path(named)
     config_home = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config"
     for folder in (cwd, Path(config_home) / "tau"):
         path = folder / "tau.toml"

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, String, UniqueConstraint
+from sqlalchemy import Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tau.models.base import Owned
@@ -18,6 +18,7 @@ class Pipeline(Owned):
     id: Mapped[str] = mapped_column(String(26), primary_key=True)
     name: Mapped[str] = mapped_column(String(63))
     stem: Mapped[str] = mapped_column(String(255))
+    tag_index: Mapped[str] = mapped_column(Text, default="")
     current_version: Mapped[int]
     version_count: Mapped[int]
     run_count: Mapped[int] = mapped_column(default=0)

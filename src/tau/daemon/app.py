@@ -1,0 +1,14 @@
+"""The program `taud`: its commands by name, imported when they are called."""
+
+from tau.commands.build import build_app
+
+HANDLERS = {
+    "start": "tau.daemon.control:start",
+    "stop": "tau.daemon.control:stop",
+    "status": "tau.daemon.control:status",
+}
+
+main = build_app("taud", HANDLERS)
+
+if __name__ == "__main__":
+    main()

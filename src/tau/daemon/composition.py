@@ -1,0 +1,137 @@
+"""The composition root: which part is given which others. Nothing here starts anything."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from tau import __version__
+from tau.api.deps import Services
+from tau.api.errors import install
+from tau.api.gate import Gate
+from tau.api.router import api_router, public_router
+from tau.core.clock import Clock
+from tau.core.config import ExecutorSettings
+from tau.core.database import Database
+from tau.core.ids import IdFactory
+from tau.core.signals import Signals
+from tau.core.source_cache import SourceCache
+from tau.daemon.dispatcher import Dispatcher
+from tau.daemon.executor import Executor, child_environment, limits
+from tau.daemon.recorder import Recorder
+from tau.services.deploy_service import DeployService
+from tau.services.execution_service import ExecutionService
+from tau.services.housekeeping_service import HousekeepingService
+from tau.services.inspection import Inspector
+from tau.services.key_service import KeyService
+from tau.services.log_service import LogService
+from tau.services.pipeline_service import PipelineService
+from tau.services.run_service import RunService
+from tau.services.secret_service import SecretService
+from tau.services.status_service import DaemonFacts, StatusService
+from tau.services.trace_service import TraceService
+from tau.workers.base import Worker
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What the parts stand on."""
+
+    db: Database
+    clock: Clock
+    ids: IdFactory
+    signals: Signals
+    worker: Worker
+    settings: ExecutorSettings
+    environ: Mapping[str, str]
+    sources: Path
+    node_id: str
+    facts: DaemonFacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a daemon consists of."""
+
+    services: Services
+    execution: ExecutionService
+    recorder: Recorder
+    dispatcher: Dispatcher
+    housekeeping: HousekeepingService
+
+
+def compose(given: Given) -> Parts:
+    """The parts of one daemon."""
+    execution = ExecutionService(given.db, given.clock, owner=given.node_id, signals=given.signals)
+    recorder = Recorder(execution)
+    executor = Executor(
+        execution,
+        recorder,
+        given.worker,
+        cache=SourceCache(given.sources),
+        secrets=SecretService(given.environ),
+        settings=given.settings,
+        environ=given.environ,
+        clock=given.clock,
+    )
+    dispatcher = Dispatcher(
+        execution,
+        executor,
+        signals=given.signals,
+        clock=given.clock,
+        slots=given.settings.slots,
+        shared_store=not given.db.is_sqlite,
+    )
+    return Parts(
+        services=_services(given, dispatcher),
+        execution=execution,
+        recorder=recorder,
+        dispatcher=dispatcher,
+        housekeeping=HousekeepingService(given.db, given.clock),
+    )
+
+
+def _services(given: Given, dispatcher: Dispatcher) -> Services:
+    inspector = Inspector(
+        given.worker,
+        SourceCache(given.sources),
+        given.ids,
+        limits=limits(given.settings, timeout=given.settings.import_timeout),
+        env=child_environment(given.settings, given.environ),
+    )
+    return Services(
+        deployments=DeployService(given.db, given.clock, given.ids, inspector=inspector),
+        keys=KeyService(given.db, given.clock),
+        logs=LogService(given.db, signals=given.signals),
+        pipelines=PipelineService(given.db, given.clock),
+        runs=RunService(
+            given.db,
+            given.clock,
+            given.ids,
+            signals=given.signals,
+            queue_limit=given.settings.queue_limit,
+        ),
+        status=StatusService(
+            given.db, given.clock, facts=given.facts, busy=lambda: dispatcher.busy
+        ),
+        traces=TraceService(given.db, given.clock),
+    )
+
+
+def create_app(services: Services, *, hosts: set[str]) -> FastAPI:
+    """The daemon's HTTP application."""
+    app = FastAPI(
+        title="Tau",
+        version=__version__,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
+    )
+    app.state.services = services
+    app.include_router(public_router)
+    app.include_router(api_router)
+    app.add_middleware(Gate, hosts=hosts)
+    install(app)
+    return app

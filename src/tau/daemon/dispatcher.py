@@ -1,0 +1,116 @@
+"""Claims queued runs for the free slots of this daemon, and sees their attempts through."""
+
+import asyncio
+import logging
+from datetime import timedelta
+
+from tau.core.clock import Clock
+from tau.core.signals import NEW_WORK, Signals
+from tau.daemon.executor import Executor
+from tau.errors import StoreUnavailable
+from tau.pipeline.types import RunStatus
+from tau.services.execution_service import Claim, ExecutionService
+
+logger = logging.getLogger("tau.dispatcher")
+
+LONGEST_SLEEP_S = 30.0
+SHARED_STORE_SLEEP_S = 1.0
+STORE_RETRY_S = 1.0
+CLAIM_BATCH = 32
+
+
+class Dispatcher:
+    """The loop from queue to executor; the queue is the store, wake-ups are hints."""
+
+    def __init__(
+        self,
+        execution: ExecutionService,
+        executor: Executor,
+        *,
+        signals: Signals,
+        clock: Clock,
+        slots: int,
+        shared_store: bool,
+    ) -> None:
+        self._execution, self._executor = execution, executor
+        self._signals, self._clock = signals, clock
+        self._slots = slots
+        self._longest_sleep = SHARED_STORE_SLEEP_S if shared_store else LONGEST_SLEEP_S
+        self._active: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
+        self._loop: asyncio.Task[None] | None = None
+        self._ended: asyncio.Event = asyncio.Event()
+
+    @property
+    def busy(self) -> int:
+        """How many attempts are executing."""
+        return len(self._active)
+
+    async def start(self) -> None:
+        """Adopt what an earlier daemon left, then claim."""
+        for claim, offset in await self._execution.unfinished():
+            logger.info("adopting %s, attempt %d", claim.reference, claim.attempt)
+            self._follow(claim, self._executor.adopt(claim, offset))
+        self._loop = asyncio.create_task(self._run(), name="dispatcher")
+
+    async def stop_claiming(self) -> None:
+        if self._loop is not None:
+            self._loop.cancel()
+            await asyncio.gather(self._loop, return_exceptions=True)
+
+    async def drain(self, *, seconds: float) -> None:
+        """Wait for executing attempts, at most that long; the rest goes on without us."""
+        tasks = [task for _, task in self._active.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+
+    async def let_go(self) -> None:
+        """Stop following; the attempts go on and are adopted at the next start."""
+        tasks = [task for _, task in self._active.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def kill_all(self, reason: str) -> None:
+        """End every executing attempt."""
+        for claim, _ in list(self._active.values()):
+            await self._executor.kill(claim, status=RunStatus.CANCELLED, reason=reason)
+
+    def _follow(self, claim: Claim, work: "asyncio._CoroutineLike[None]") -> None:
+        task = asyncio.create_task(work, name=f"attempt {claim.reference}")
+        self._active[claim.run_id] = (claim, task)
+        task.add_done_callback(lambda done: self._forget(claim, done))
+
+    def _forget(self, claim: Claim, task: asyncio.Task[None]) -> None:
+        del self._active[claim.run_id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("following %s failed", claim.reference, exc_info=error)
+        self._signals.notify(NEW_WORK)
+
+    async def _run(self) -> None:
+        while True:
+            waiter = self._signals.listen(NEW_WORK)
+            try:
+                sleep = await self._claim()
+            except StoreUnavailable as error:
+                logger.warning("the queue can't be read: %s", error)
+                sleep = STORE_RETRY_S
+            if sleep > 0:
+                await self._signals.wait(waiter, within=sleep)
+            else:
+                waiter.cancel()
+
+    async def _claim(self) -> float:
+        """Fill the free slots; how long to sleep if nothing wakes us (seconds)."""
+        free = self._slots - len(self._active)
+        if free <= 0:
+            return LONGEST_SLEEP_S
+        claims = await self._execution.claim(limit=min(free, CLAIM_BATCH))
+        for claim in claims:
+            self._follow(claim, self._executor.execute(claim))
+        if claims:
+            return 0
+        due = await self._execution.next_due()
+        if due is None:
+            return self._longest_sleep
+        wait = due - self._clock.now() + timedelta(milliseconds=1)
+        return min(max(wait.total_seconds(), 0.01), self._longest_sleep)

@@ -1,0 +1,103 @@
+"""The single writer of what attempts report: batches of reports, one transaction each."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from tau.errors import StoreUnavailable
+from tau.services.execution_service import ExecutionService, Report, Told
+
+logger = logging.getLogger("tau.recorder")
+
+MAX_LINES = 500
+RETRY_DELAYS_S = (0.1, 0.3, 1.0, 2.0)
+
+
+@dataclass
+class _Item:
+    report: Report
+    stored: asyncio.Future[None]
+
+
+class Recorder:
+    """Takes reports from all attempts and stores them in order.
+
+    While one transaction commits the next batch gathers, so that a busy daemon commits less
+    often for each report and an idle one at once.
+    """
+
+    def __init__(self, execution: ExecutionService) -> None:
+        self._execution = execution
+        self._waiting: list[_Item] = []
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="recorder")
+
+    async def stop(self) -> None:
+        """Ends the writer; what was not stored is told again by the spool at the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for item in self._waiting:
+            item.stored.cancel()
+
+    async def store(self, report: Report) -> None:
+        """Returns once the report is durable."""
+        item = _Item(report, asyncio.get_running_loop().create_future())
+        self._waiting.append(item)
+        self._wake.set()
+        await item.stored
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            batch = self._take()
+            await self._store_batch(batch)
+
+    def _take(self) -> list[_Item]:
+        lines = count = 0
+        while count < len(self._waiting) and lines < MAX_LINES:
+            report = self._waiting[count].report
+            lines += len(report.lines) if isinstance(report, Told) else 1
+            count += 1
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        if not self._waiting:
+            self._wake.clear()
+        return batch
+
+    async def _store_batch(self, batch: list[_Item]) -> None:
+        try:
+            await self._with_patience([item.report for item in batch])
+        except Exception as error:
+            if len(batch) > 1:
+                # One report that can't be stored must not take the others with it.
+                for item in batch:
+                    await self._store_batch([item])
+                return
+            logger.exception("a report of %s is lost", batch[0].report.claim.reference)
+            batch[0].stored.set_exception(error)
+            return
+        for item in batch:
+            if not item.stored.done():
+                item.stored.set_result(None)
+
+    async def _with_patience(self, reports: list[Report]) -> None:
+        """A store that does not answer is asked again; meanwhile the attempts just wait."""
+        for delay in RETRY_DELAYS_S:
+            try:
+                await self._execution.record(reports)
+            except StoreUnavailable as error:
+                logger.warning("the store does not answer, asking again: %s", error)
+                await asyncio.sleep(delay)
+            else:
+                return
+        while True:
+            try:
+                await self._execution.record(reports)
+            except StoreUnavailable as error:
+                logger.error("the store still does not answer: %s", error)
+                await asyncio.sleep(RETRY_DELAYS_S[-1])
+            else:
+                return

@@ -1,0 +1,259 @@
+"""The daemon as a process: binds, starts its parts, serves, and takes them down again."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+import uvicorn
+from fastapi import FastAPI
+
+from tau import __version__
+from tau.api.gate import local_hosts
+from tau.client.home import Home
+from tau.core.clock import SystemClock
+from tau.core.config import Settings
+from tau.core.database import Database, sqlite_url
+from tau.core.ids import UlidFactory
+from tau.core.migrations import upgrade
+from tau.core.signals import Signals
+from tau.daemon.composition import Given, Parts, compose, create_app
+from tau.daemon.home import DaemonHome
+from tau.daemon.scheduler import make_scheduler
+from tau.errors import BindRefused, DaemonStartFailed
+from tau.services.key_service import KeyService
+from tau.services.status_service import DaemonFacts
+from tau.workers.local import LocalWorker
+
+logger = logging.getLogger("tau.daemon")
+
+INSPECTION_SLOTS = 4
+CONNECTIONS_PATIENCE_S = 3
+
+
+def serve(settings: Settings, home: Home, *, free_port: bool = False) -> None:
+    """Be the daemon of this home until a signal ends it.
+
+    SIGTERM and SIGINT drain and leave what runs to be adopted, a second one does not wait,
+    SIGUSR1 ends what runs. Raises DaemonAlreadyRunning, ConfigurationError, BindRefused, ….
+    """
+    logging.basicConfig(
+        level=settings.daemon.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    check_bind(settings)
+    daemon_home = DaemonHome(home)
+    daemon_home.lock()
+    try:
+        daemon = settings.daemon
+        listener = bind(daemon.host, daemon.port, free_port=free_port)
+        with asyncio.Runner(loop_factory=_event_loop) as runner:
+            runner.run(Daemon(settings, daemon_home, listener).run())
+    finally:
+        daemon_home.release()
+
+
+def _event_loop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+def check_bind(settings: Settings) -> None:
+    """An address that others reach is taken only with TLS or a proxy that has it."""
+    daemon = settings.daemon
+    if is_loopback(daemon.host):
+        return
+    if not daemon.allow_remote:
+        raise BindRefused(f"{daemon.host} can be reached by others.")
+    if not daemon.behind_proxy and daemon.tls_certificate is None:
+        raise BindRefused(f"Keys would cross the network to {daemon.host} in the clear.")
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def bind(host: str, port: int, *, free_port: bool) -> socket.socket:
+    """A listening socket; a free port where the wanted one is taken and that is allowed."""
+    try:
+        return _listen(host, port)
+    except OSError as error:
+        if free_port:
+            return _listen(host, 0)
+        raise DaemonStartFailed(
+            f"{host}:{port} can't be listened on: {error.strerror}.",
+            hint="Another program may have the port: --port N, or --free-port.",
+        ) from error
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with the signals left to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Daemon:
+    """One daemon from start to stop."""
+
+    def __init__(self, settings: Settings, home: DaemonHome, listener: socket.socket) -> None:
+        self._settings, self._home, self._listener = settings, home, listener
+        self._clock, self._ids, self._signals = SystemClock(), UlidFactory(), Signals()
+        self._started_at = self._clock.now()
+        self._db = Database(settings.database.url or sqlite_url(home.store_file))
+        self._worker = LocalWorker(
+            home.path,
+            start_method=settings.executor.start_method,
+            capacity=settings.executor.slots + INSPECTION_SLOTS,
+        )
+        self._stop, self._hurry = asyncio.Event(), asyncio.Event()
+        self._kill = False
+        self._port: int = listener.getsockname()[1]
+        self._url = _url(settings, self._port)
+
+    async def run(self) -> None:
+        """Start, serve until told to stop, stop."""
+        try:
+            revision = await upgrade(self._db)
+            await self._worker.start()
+            parts = compose(self._given(revision))
+            await self._accept_keys(parts.services.keys)
+            parts.recorder.start()
+            await parts.dispatcher.start()
+            await self._serve(parts)
+        finally:
+            await self._worker.stop()
+            await self._db.close()
+
+    async def _serve(self, parts: Parts) -> None:
+        scheduler = make_scheduler(parts.housekeeping)
+        scheduler.start()
+        daemon = self._settings.daemon
+        hosts = local_hosts(self._port, (*daemon.public_hosts, daemon.host))
+        server = self._server(create_app(parts.services, hosts=hosts))
+        serving = asyncio.create_task(server.serve(sockets=[self._listener]))
+        stopping = asyncio.create_task(self._stop.wait())
+        self._handle_signals()
+        self._announce()
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        scheduler.shutdown(wait=False)
+        await self._wind_down(parts)
+        self._signals.close()
+        server.should_exit = True
+        await serving
+        await parts.dispatcher.let_go()
+        await parts.recorder.stop()
+        logger.info("stopped")
+
+    async def _wind_down(self, parts: Parts) -> None:
+        """No new claims; wait for what runs, or end it."""
+        await parts.dispatcher.stop_claiming()
+        patience = self._settings.daemon.drain
+        if self._kill:
+            await parts.dispatcher.kill_all("the daemon was stopped with --kill")
+            patience += self._settings.executor.grace
+        drained = asyncio.create_task(parts.dispatcher.drain(seconds=patience))
+        hurried = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait({drained, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (drained, hurried):
+            task.cancel()
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop)
+        loop.add_signal_handler(signal.SIGUSR1, self._told_to_kill)
+
+    def _told_to_stop(self) -> None:
+        (self._hurry if self._stop.is_set() else self._stop).set()
+
+    def _told_to_kill(self) -> None:
+        self._kill = True
+        self._stop.set()
+
+    def _announce(self) -> None:
+        self._home.announce(
+            host=self._settings.daemon.host,
+            port=self._port,
+            url=self._url,
+            version=__version__,
+            now=self._started_at,
+        )
+        logger.info("taud %s answers on %s, home %s", __version__, self._url, self._home.path)
+
+    async def _accept_keys(self, keys: KeyService) -> None:
+        await keys.accept(self._home.local_key(), name="local")
+        configured = self._settings.auth.api_key
+        if configured is not None:
+            await keys.accept(configured.get_secret_value(), name="configured")
+
+    def _given(self, revision: str) -> Given:
+        settings = self._settings.executor
+        return Given(
+            db=self._db,
+            clock=self._clock,
+            ids=self._ids,
+            signals=self._signals,
+            worker=self._worker,
+            settings=settings,
+            environ=os.environ,
+            sources=self._home.sources,
+            node_id=self._home.node_id(self._ids),
+            facts=DaemonFacts(
+                pid=os.getpid(),
+                started_at=self._started_at,
+                home=str(self._home.path),
+                url=self._url,
+                revision=revision,
+                slots=settings.slots,
+            ),
+        )
+
+    def _server(self, app: FastAPI) -> _Server:
+        daemon = self._settings.daemon
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            proxy_headers=daemon.behind_proxy,
+            ssl_certfile=daemon.tls_certificate,
+            ssl_keyfile=daemon.tls_key,
+            timeout_graceful_shutdown=CONNECTIONS_PATIENCE_S,
+        )
+        return _Server(config)
+
+
+def _url(settings: Settings, port: int) -> str:
+    """Where a client on this machine reaches the daemon."""
+    host = settings.daemon.host
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    scheme = "https" if settings.daemon.tls_certificate else "http"
+    return f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}"

@@ -1,0 +1,154 @@
+"""Pipelines, their versions and sources."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, func, select, update
+
+from tau.core.database import Session
+from tau.models import Pipeline, Run, Source, Version
+from tau.repositories.base import Page, Repository, SessionT, decode_cursor, encode_cursor
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A pipeline with the version that runs now, and its last run."""
+
+    pipeline: Pipeline
+    version: Version
+    last_run: Run | None = None
+
+
+class PipelineRepository(Repository[SessionT]):
+    def _current(self) -> ColumnElement[bool]:
+        return and_(Version.pipeline_id == Pipeline.id, Version.number == Pipeline.current_version)
+
+    def _deployed(self) -> ColumnElement[bool]:
+        return and_(self._mine(Pipeline), Pipeline.undeployed_at.is_(None))
+
+    async def find(self, name: str) -> Deployed | None:
+        """The deployed pipeline of that name."""
+        query = (
+            select(Pipeline, Version)
+            .join(Version, self._current())
+            .where(self._deployed(), Pipeline.name == name)
+        )
+        row = (await self._session.execute(query)).one_or_none()
+        return Deployed(row[0], row[1]) if row else None
+
+    async def find_any(self, name: str) -> Pipeline | None:
+        """The pipeline of that name, also one that is not deployed any more."""
+        query = select(Pipeline).where(self._mine(Pipeline), Pipeline.name == name)
+        return (await self._session.scalars(query)).one_or_none()
+
+    async def list_by_stem(self, stem: str) -> list[Deployed]:
+        """The deployed pipelines whose file has that stem."""
+        query = (
+            select(Pipeline, Version)
+            .join(Version, self._current())
+            .where(self._deployed(), Pipeline.stem == stem)
+            .order_by(Pipeline.name)
+        )
+        return [Deployed(p, v) for p, v in (await self._session.execute(query)).tuples()]
+
+    async def list_names(self) -> list[str]:
+        """All deployed names, for suggestions."""
+        query = select(Pipeline.name).where(self._deployed()).order_by(Pipeline.name).limit(1000)
+        return list((await self._session.scalars(query)).all())
+
+    async def list_page(
+        self, *, limit: int, cursor: str | None = None, tag: str | None = None
+    ) -> Page[Deployed]:
+        """Deployed pipelines by name, each with its last run (numbers have no gaps)."""
+        matching = self._deployed()
+        if tag is not None:
+            matching = and_(matching, Pipeline.tag_index.contains(f"\n{tag}\n", autoescape=True))
+        query = (
+            select(Pipeline, Version, Run)
+            .join(Version, self._current())
+            .outerjoin(Run, and_(Run.pipeline_id == Pipeline.id, Run.number == Pipeline.run_count))
+            .where(matching)
+        )
+        total = await self._count(
+            select(Pipeline.id).join(Version, self._current()).where(matching)
+        )
+        if cursor is not None:
+            query = query.where(Pipeline.name > decode_cursor(cursor, str)[0])
+        query = query.order_by(Pipeline.name).limit(limit + 1)
+        found = [Deployed(p, v, r) for p, v, r in (await self._session.execute(query)).tuples()]
+        more = encode_cursor(found[limit - 1].pipeline.name) if len(found) > limit else None
+        return Page(found[:limit], total, more)
+
+    async def count(self) -> int:
+        return int(
+            await self._session.scalar(
+                select(func.count()).select_from(Pipeline).where(self._deployed())
+            )
+            or 0
+        )
+
+    async def find_version(self, pipeline_id: str, number: int) -> Version | None:
+        return await self._session.get(Version, (pipeline_id, number))
+
+    async def find_source(self, sha256: str) -> str | None:
+        """The content of a stored file."""
+        return await self._session.scalar(select(Source.content).where(Source.sha256 == sha256))
+
+    async def keep_source(
+        self: "PipelineRepository[Session]", sha256: str, content: str, *, now: datetime
+    ) -> None:
+        """Store a file's content once."""
+        values = {"sha256": sha256, "content": content, "created_at": now}
+        await self._session.execute(self._insert_if_new(Source).values(values))
+
+    async def lock_names(self: "PipelineRepository[Session]") -> None:
+        """Deploys of a tenant one after the other; SQLite's write transactions are so anyway."""
+        if self._session.get_bind().dialect.name == "postgresql":
+            key = func.hashtext(f"deploy:{self._tenant_id}")
+            await self._session.execute(select(func.pg_advisory_xact_lock(key)))
+
+    async def add(
+        self: "PipelineRepository[Session]", pipeline: Pipeline, version: Version
+    ) -> None:
+        """A pipeline with its first version."""
+        pipeline.tenant_id = version.tenant_id = self._tenant_id
+        self._session.add(pipeline)
+        await self._session.flush()
+        self._session.add(version)
+        await self._session.flush()
+
+    async def add_version(
+        self: "PipelineRepository[Session]", pipeline: Pipeline, version: Version
+    ) -> None:
+        """The next version, which becomes the current one."""
+        version.tenant_id = self._tenant_id
+        self._session.add(version)
+        pipeline.version_count = pipeline.current_version = version.number
+        pipeline.stem = version.file_name.removesuffix(".py")
+        pipeline.tag_index = tag_index(version.spec["tags"])
+        pipeline.updated_at = version.created_at
+        pipeline.undeployed_at = None
+        await self._session.flush()
+
+    async def next_run_number(self: "PipelineRepository[Session]", pipeline_id: str) -> int:
+        """Counts one run more; the row stays locked until the commit, so numbers have no gaps."""
+        counted = (
+            update(Pipeline)
+            .where(Pipeline.id == pipeline_id)
+            .values(run_count=Pipeline.run_count + 1)
+            .returning(Pipeline.run_count)
+            .execution_options(synchronize_session=False)
+        )
+        return int((await self._session.execute(counted)).scalar_one())
+
+    async def total_runs(self, pipeline_id: str | None = None) -> int:
+        """How many runs there have been, from the counters."""
+        query = select(func.coalesce(func.sum(Pipeline.run_count), 0)).where(self._mine(Pipeline))
+        if pipeline_id is not None:
+            query = query.where(Pipeline.id == pipeline_id)
+        return int(await self._session.scalar(query) or 0)
+
+
+def tag_index(tags: list[str]) -> str:
+    """Tags as one text in which each stands between newlines, so that LIKE finds whole ones."""
+    return "".join(f"\n{tag}" for tag in tags) + "\n" if tags else ""

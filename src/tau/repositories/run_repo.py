@@ -1,0 +1,230 @@
+"""Runs: the queue's claims, the state machine's moves, and the lists people read."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, CursorResult, and_, func, select, update
+
+from tau.core.database import Session
+from tau.models import Run
+from tau.pipeline.types import (
+    ACTIVE_STATUSES,
+    BAD_STATUSES,
+    CLAIMABLE_STATUSES,
+    RunStatus,
+    Trigger,
+)
+from tau.repositories.base import Repository, SessionT, decode_cursor, encode_cursor
+
+_CLAIMABLE = sorted(CLAIMABLE_STATUSES)
+_ACTIVE = sorted(ACTIVE_STATUSES)
+_BAD = sorted(BAD_STATUSES)
+_NO_SYNC = {"synchronize_session": False}
+
+
+class RunRepository(Repository[SessionT]):
+    # --- finding ---------------------------------------------------------------------------
+
+    async def find(self, run_id: str) -> Run | None:
+        query = select(Run).where(self._mine(Run), Run.id == run_id)
+        return (await self._session.scalars(query)).one_or_none()
+
+    async def list_by_prefix(self, prefix: str, *, limit: int) -> list[Run]:
+        """Runs whose id starts so; a range, since LIKE uses no index in every collation."""
+        low, high = prefix.ljust(26, "0"), prefix.ljust(26, "z")
+        query = select(Run).where(self._mine(Run), Run.id.between(low, high)).limit(limit)
+        return list((await self._session.scalars(query)).all())
+
+    async def find_number(self, pipeline_id: str, number: int) -> Run | None:
+        query = select(Run).where(Run.pipeline_id == pipeline_id, Run.number == number)
+        return (await self._session.scalars(query)).one_or_none()
+
+    async def find_last(self, pipeline_id: str, statuses: Sequence[RunStatus] = ()) -> Run | None:
+        """The newest run, of these statuses if any are given."""
+        query = select(Run).where(Run.pipeline_id == pipeline_id)
+        if statuses:
+            query = query.where(Run.status.in_([str(status) for status in statuses]))
+        query = query.order_by(Run.number.desc()).limit(1)
+        return (await self._session.scalars(query)).one_or_none()
+
+    async def last_success_start(self, pipeline_id: str) -> datetime | None:
+        """When the last successful run that was no backfill started."""
+        query = (
+            select(Run.started_at)
+            .where(
+                Run.pipeline_id == pipeline_id,
+                Run.status == RunStatus.SUCCESS,
+                Run.trigger != Trigger.BACKFILL,
+            )
+            .order_by(Run.started_at.desc())
+            .limit(1)
+        )
+        return await self._session.scalar(query)
+
+    async def list_page(
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        pipeline_id: str | None = None,
+        statuses: Sequence[RunStatus] = (),
+    ) -> tuple[list[Run], str | None]:
+        """Runs from the newest to the oldest, and the cursor of the next page."""
+        matching = self._matching(pipeline_id, statuses)
+        query = select(Run).where(matching)
+        if cursor is not None:
+            query = query.where(Run.id < decode_cursor(cursor, str)[0])
+        query = query.order_by(Run.id.desc()).limit(limit + 1)
+        rows = list((await self._session.scalars(query)).all())
+        return rows[:limit], encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+
+    async def count_matching(
+        self, *, pipeline_id: str | None, statuses: Sequence[RunStatus]
+    ) -> int:
+        """How many runs match, up to COUNT_LIMIT."""
+        return await self._count(select(Run.id).where(self._matching(pipeline_id, statuses)))
+
+    def _matching(
+        self, pipeline_id: str | None, statuses: Sequence[RunStatus]
+    ) -> ColumnElement[bool]:
+        parts = [self._mine(Run)]
+        if pipeline_id is not None:
+            parts.append(Run.pipeline_id == pipeline_id)
+        if statuses:
+            parts.append(Run.status.in_([str(status) for status in statuses]))
+        return and_(*parts)
+
+    async def list_bad(
+        self, *, since: datetime | None, pipeline_id: str | None, limit: int
+    ) -> list[Run]:
+        """Failed, timed out and crashed runs, the newest first."""
+        query = select(Run).where(self._mine(Run), Run.status.in_(_BAD))
+        if since is not None:
+            query = query.where(Run.finished_at >= since)
+        if pipeline_id is not None:
+            query = query.where(Run.pipeline_id == pipeline_id)
+        query = query.order_by(Run.id.desc()).limit(limit)
+        return list((await self._session.scalars(query)).all())
+
+    async def count_unfinished(self) -> dict[str, int]:
+        """How many runs are queued, retrying, starting and running; by the partial indexes."""
+        found: dict[str, int] = {}
+        for statuses in (_CLAIMABLE, _ACTIVE):
+            query = (
+                select(Run.status, func.count())
+                .where(self._mine(Run), Run.status.in_(statuses))
+                .group_by(Run.status)
+            )
+            found |= {str(s): int(n) for s, n in (await self._session.execute(query)).tuples()}
+        return found
+
+    async def count_queued(self) -> int:
+        query = select(func.count()).select_from(Run).where(Run.status.in_(_CLAIMABLE))
+        return int(await self._session.scalar(query) or 0)
+
+    async def list_active(self, owner: str) -> list[Run]:
+        """The runs that a daemon has claimed and not ended."""
+        query = select(Run).where(Run.owner == owner, Run.status.in_(_ACTIVE)).order_by(Run.id)
+        return list((await self._session.scalars(query)).all())
+
+    async def next_available_at(self) -> datetime | None:
+        """When the next queued or retrying run may start."""
+        query = select(func.min(Run.available_at)).where(Run.status.in_(_CLAIMABLE))
+        return await self._session.scalar(query)
+
+    # --- moving ----------------------------------------------------------------------------
+
+    async def add(self: "RunRepository[Session]", run: Run) -> None:
+        run.tenant_id = self._tenant_id
+        self._session.add(run)
+        await self._session.flush()
+
+    async def list_claimable(self, *, now: datetime, limit: int) -> list[Run]:
+        """Candidates for a claim, the most urgent first; nothing is locked."""
+        query = (
+            select(Run)
+            .where(Run.status.in_(_CLAIMABLE), Run.available_at <= now)
+            .order_by(Run.priority, Run.available_at, Run.id)
+            .limit(limit)
+        )
+        return list((await self._session.scalars(query)).all())
+
+    async def claim(
+        self: "RunRepository[Session]", run_id: str, *, owner: str, now: datetime
+    ) -> tuple[int, int] | None:
+        """Compare and set: (fence, attempt) if this owner has the run now, else None."""
+        move = (
+            update(Run)
+            .where(Run.id == run_id, Run.status.in_(_CLAIMABLE), Run.available_at <= now)
+            .values(
+                status=RunStatus.STARTING,
+                status_reason=None,
+                owner=owner,
+                fence=Run.fence + 1,
+                attempt=Run.attempt + 1,
+            )
+            .returning(Run.fence, Run.attempt)
+            .execution_options(**_NO_SYNC)
+        )
+        row = (await self._session.execute(move)).one_or_none()
+        return (row[0], row[1]) if row else None
+
+    async def mark_running(
+        self: "RunRepository[Session]", run_id: str, *, owner: str, fence: int, now: datetime
+    ) -> bool:
+        """starting → running, by its owner; a first start stays the run's start."""
+        return await self._move(
+            self._owned(run_id, owner, fence, [RunStatus.STARTING]),
+            status=RunStatus.RUNNING,
+            started_at=func.coalesce(Run.started_at, now),
+        )
+
+    async def end(
+        self: "RunRepository[Session]",
+        run_id: str,
+        *,
+        owner: str,
+        fence: int,
+        values: dict[str, Any],
+    ) -> bool:
+        """starting or running → final or retrying, by its owner; False: it was fenced off."""
+        return await self._move(self._owned(run_id, owner, fence, _ACTIVE), **values)
+
+    async def explain(self: "RunRepository[Session]", run_id: str, reason: str) -> None:
+        """Say why a run stands where it stands."""
+        await self._move(Run.id == run_id, status_reason=reason)
+
+    async def requeue(
+        self: "RunRepository[Session]",
+        run_id: str,
+        *,
+        owner: str,
+        fence: int,
+        available_at: datetime,
+    ) -> bool:
+        """starting → queued: no user code was started, so the attempt is not counted."""
+        return await self._move(
+            self._owned(run_id, owner, fence, [RunStatus.STARTING]),
+            status=RunStatus.QUEUED,
+            attempt=Run.attempt - 1,
+            launch_failures=Run.launch_failures + 1,
+            available_at=available_at,
+        )
+
+    def _owned(
+        self, run_id: str, owner: str, fence: int, statuses: Sequence[str]
+    ) -> ColumnElement[bool]:
+        return and_(
+            Run.id == run_id,
+            Run.owner == owner,
+            Run.fence == fence,
+            Run.status.in_([str(status) for status in statuses]),
+        )
+
+    async def _move(
+        self: "RunRepository[Session]", where: ColumnElement[bool], **values: Any
+    ) -> bool:
+        statement = update(Run).where(where).values(**values).execution_options(**_NO_SYNC)
+        result = await self._session.execute(statement)
+        return isinstance(result, CursorResult) and result.rowcount == 1

@@ -1,0 +1,122 @@
+"""Pipelines and deployments on the wire."""
+
+from typing import Any
+
+from tau.schemas.base import (
+    Cut,
+    Input,
+    JsonObject,
+    NamedWarning,
+    Output,
+    PipelineName,
+    Reason,
+    UtcTime,
+)
+
+
+class DeploymentCreate(Input):
+    """A file to deploy: all its pipelines, or one under another name."""
+
+    file_name: str
+    source: str
+    name: PipelineName | None = None
+    dry_run: bool = False
+    reason: Reason | None = None
+
+
+class ScheduleRead(Output):
+    """When a pipeline is due: cron or interval, and the next ticks in UTC and local time."""
+
+    cron: str | None = None
+    every: float | None = None
+    timezone: str
+    next: list[UtcTime]
+    next_local: list[str]
+
+
+class DeployedRead(Output):
+    """What a deployment did, or would do, with one pipeline."""
+
+    name: str
+    version: int
+    previous_version: int | None = None
+    changed: bool
+    line: int
+    description: str | None = None
+    tags: list[str] | None = None
+    schedule: ScheduleRead | None = None
+
+
+class DeploymentRead(Output):
+    file: str
+    sha256: str
+    changed: bool
+    dry_run: bool
+    pipelines: list[DeployedRead]
+    warnings: list[NamedWarning] | None = None
+    truncated: list[Cut] | None = None
+    next: list[str] | None = None
+
+
+class LastRun(Output):
+    run: str
+    status: str
+    finished_at: UtcTime | None = None
+
+
+class PipelineRow(Output):
+    """A pipeline in a list."""
+
+    name: str
+    version: int
+    description: str | None = None
+    tags: list[str] | None = None
+    schedule: str | None = None
+    last_run: LastRun | None = None
+    runs: int
+
+
+class PipelineList(Output):
+    pipelines: list[PipelineRow]
+    total: int
+    next_cursor: str | None = None
+    truncated: list[Cut] | None = None
+    next: list[str] | None = None
+
+
+class PipelineRead(Output):
+    """A pipeline as its current version says it."""
+
+    name: str
+    description: str | None = None
+    version: int
+    versions: int
+    file: str
+    line: int
+    sha256: str
+    function: str
+    tags: list[str] | None = None
+    schedule: ScheduleRead | None = None
+    depends_on: list[str] | None = None
+    retries: int
+    retry_delay: float
+    retry_backoff: float
+    timeout: float | None = None
+    max_concurrent: int | None = None
+    on_overlap: str
+    params: Any | None = None
+    deployed_at: UtcTime
+    deployed_by: JsonObject
+    runs: int
+    last_run: LastRun | None = None
+    last_success_at: UtcTime | None = None
+    truncated: list[Cut] | None = None
+    next: list[str] | None = None
+
+
+class CodeRead(Output):
+    name: str
+    version: int
+    file: str
+    sha256: str
+    code: str

@@ -1,0 +1,164 @@
+"""Runs on the wire."""
+
+from typing import Any
+
+from pydantic import Field
+
+from tau.schemas.base import Cut, Input, JsonObject, Output, Reason, UtcTime
+
+
+class RunCreate(Input):
+    """A request to run a pipeline."""
+
+    params: JsonObject = Field(default_factory=dict)
+    reason: Reason | None = None
+
+
+class RequestedBy(Output):
+    """Who asked for a run: the key's name, the agent, and why."""
+
+    key: str
+    agent: str | None = None
+    reason: str | None = None
+
+
+class LogCounts(Output):
+    lines: int
+    warnings: int
+    errors: int
+
+
+class CheckCounts(Output):
+    passed: int
+    failed: int
+    warned: int
+
+
+class RunRead(Output):
+    """A run with the summary of its trace."""
+
+    run: str
+    id: str
+    pipeline: str
+    number: int
+    version: int
+    status: str
+    reason: str | None = None
+    failure: JsonObject | None = None
+    result: Any | None = None
+    steps: list[JsonObject] | None = None
+    checks: CheckCounts | None = None
+    logs: LogCounts | None = None
+    trigger: str
+    attempt: int
+    max_attempts: int
+    params: JsonObject
+    created_at: UtcTime
+    started_at: UtcTime | None = None
+    finished_at: UtcTime | None = None
+    duration_ms: int | None = None
+    queued_ms: int | None = None
+    requested_by: RequestedBy
+    truncated: list[Cut] | None = None
+    next: list[str] | None = None
+
+
+class RunRow(Output):
+    """A run in a list."""
+
+    run: str
+    id: str
+    status: str
+    version: int
+    trigger: str
+    created_at: UtcTime
+    duration_ms: int | None = None
+    error: str | None = None
+    reason: str | None = None
+
+
+class RunList(Output):
+    runs: list[RunRow]
+    total: int
+    next_cursor: str | None = None
+    next: list[str] | None = None
+
+
+class InspectRead(Output):
+    """A run's trace for diagnosis, in the order of usefulness."""
+
+    run: str
+    id: str
+    status: str
+    reason: str | None = None
+    version: int
+    trigger: str
+    attempt: str
+    started_at: UtcTime | None = None
+    duration_ms: int | None = None
+    failure: JsonObject | None = None
+    steps: list[JsonObject] = Field(default_factory=list)
+    checks: list[JsonObject] = Field(default_factory=list)
+    result: Any | None = None
+    logs: LogCounts
+    logs_tail: list[JsonObject] = Field(default_factory=list)
+    params: JsonObject
+    attempts: list[JsonObject] = Field(default_factory=list)
+    since_last_success: JsonObject | None = None
+    usage: JsonObject | None = None
+    python: str | None = None
+    queued_ms: int | None = None
+    created_at: UtcTime
+    finished_at: UtcTime | None = None
+    interval_start: UtcTime | None = None
+    interval_end: UtcTime | None = None
+    requested_by: RequestedBy
+    untrusted: list[str] = Field(default_factory=list)
+    truncated: list[Cut] | None = None
+    next: list[str] | None = None
+
+
+class LogLine(Output):
+    """One log line; `seq` counts within the attempt."""
+
+    seq: int
+    attempt: int
+    at: UtcTime
+    level: str
+    message: str
+    source: str
+    step: str | None = None
+    logger: str | None = None
+    fields: JsonObject | None = None
+
+
+class LogList(Output):
+    run: str
+    status: str
+    logs: list[LogLine]
+    total: int
+    next_cursor: str | None = None
+    truncated: list[Cut] | None = None
+    next: list[str] | None = None
+
+
+class ErrorGroup(Output):
+    """Runs that failed in the same way, told by the newest of them."""
+
+    run: str
+    id: str
+    status: str
+    type: str | None = None
+    message: str
+    where: JsonObject | None = None
+    step: str | None = None
+    finished_at: UtcTime | None = None
+    fingerprint: str
+    count: int
+
+
+class ErrorList(Output):
+    errors: list[ErrorGroup]
+    total: int
+    truncated: list[Cut] | None = None
+    next: list[str] | None = None

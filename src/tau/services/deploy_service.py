@@ -1,0 +1,264 @@
+"""Deploying a file: checked outside the daemon, then stored as new versions in one transaction."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import PurePath
+
+from tau.core.auth import Actor
+from tau.core.clock import Clock
+from tau.core.database import Database, ReadSession, Session
+from tau.core.ids import IdFactory
+from tau.core.source_cache import sha256_of
+from tau.errors import (
+    PipelineInvalidSchedule,
+    PipelineNameOverride,
+    PipelineNotText,
+    PipelineTooLarge,
+)
+from tau.models import Pipeline, Version
+from tau.pipeline.protocol import JsonObject
+from tau.repositories.audit_repo import AuditRepository
+from tau.repositories.pipeline_repo import PipelineRepository, tag_index
+from tau.schedule.ticks import TickSpecError
+from tau.schemas.base import NamedWarning
+from tau.schemas.pipeline import DeployedRead, DeploymentCreate, DeploymentRead
+from tau.services.idempotency import once, request_digest
+from tau.services.inspection import Inspector
+from tau.services.schedule_view import read_schedule, spec_of
+
+MAX_SOURCE_BYTES = 1024 * 1024
+NOT_ACTED_ON = ("schedule", "every", "depends_on", "max_concurrent")
+
+
+@dataclass
+class _Plan:
+    """What a deployment comes to for one pipeline of the file."""
+
+    spec: JsonObject
+    existing: Pipeline | None
+    current: Version | None
+    changed: bool
+    warnings: list[NamedWarning] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        if self.existing is None:
+            return 1
+        return self.existing.version_count + 1 if self.changed else self.existing.current_version
+
+
+class DeployService:
+    def __init__(self, db: Database, clock: Clock, ids: IdFactory, *, inspector: Inspector) -> None:
+        self._db, self._clock, self._ids = db, clock, ids
+        self._inspector = inspector
+
+    async def deploy(
+        self, request: DeploymentCreate, actor: Actor, *, idempotency_key: str | None = None
+    ) -> DeploymentRead:
+        """Store the file's pipelines; with `dry_run` only say what that would change.
+
+        Raises ValidationError and DependencyError with `file` and `line`; then nothing is kept.
+        """
+        file_name = PurePath(request.file_name).name
+        _check_text(file_name, request.source)
+        specs = await self._inspector.inspect(file_name, request.source)
+        if request.name is not None:
+            specs = [_renamed(specs, request.name, file_name)]
+        for spec in specs:
+            _check_schedule(spec, file_name)
+        if request.dry_run:
+            async with self._db.read() as session:
+                return await self._describe(session, request, file_name, specs)
+        async with self._db.transaction() as session:
+            return await once(
+                session,
+                idempotency_key,
+                digest=request_digest("deployments", request),
+                now=self._clock.now(),
+                produce=lambda: self._store(session, request, file_name, specs, actor),
+                answer_type=DeploymentRead,
+            )
+
+    async def _describe(
+        self,
+        session: ReadSession,
+        request: DeploymentCreate,
+        file_name: str,
+        specs: list[JsonObject],
+    ) -> DeploymentRead:
+        sha256 = sha256_of(request.source)
+        plans = [await _plan(session, spec, sha256, file_name) for spec in specs]
+        return self._answer(request, file_name, sha256, plans)
+
+    async def _store(
+        self,
+        session: Session,
+        request: DeploymentCreate,
+        file_name: str,
+        specs: list[JsonObject],
+        actor: Actor,
+    ) -> DeploymentRead:
+        now, sha256 = self._clock.now(), sha256_of(request.source)
+        pipelines = PipelineRepository(session)
+        await pipelines.lock_names()
+        plans = [await _plan(session, spec, sha256, file_name) for spec in specs]
+        await pipelines.keep_source(sha256, request.source, now=now)
+        answer = self._answer(request, file_name, sha256, plans)
+        for plan in plans:
+            if plan.changed:
+                version = _version(plan, request, file_name, sha256, actor, now)
+                await self._store_one(pipelines, plan, version)
+                await AuditRepository(session).add(
+                    self._ids.new(),
+                    "pipeline.deploy",
+                    target=plan.spec["name"],
+                    actor=actor,
+                    now=now,
+                    reason=request.reason,
+                    detail={"version": version.number, "sha256": sha256},
+                )
+            elif plan.existing is not None:
+                plan.existing.stem = PurePath(file_name).stem
+        return answer
+
+    async def _store_one(
+        self, pipelines: PipelineRepository[Session], plan: _Plan, version: Version
+    ) -> None:
+        if plan.existing is not None:
+            version.pipeline_id = plan.existing.id
+            await pipelines.add_version(plan.existing, version)
+            return
+        version.pipeline_id = self._ids.new()
+        pipeline = Pipeline(
+            id=version.pipeline_id,
+            name=plan.spec["name"],
+            stem=PurePath(version.file_name).stem,
+            tag_index=tag_index(plan.spec["tags"]),
+            current_version=1,
+            version_count=1,
+            run_count=0,
+            created_at=version.created_at,
+            updated_at=version.created_at,
+        )
+        await pipelines.add(pipeline, version)
+
+    def _answer(
+        self, request: DeploymentCreate, file_name: str, sha256: str, plans: list[_Plan]
+    ) -> DeploymentRead:
+        now = self._clock.now()
+        names = [plan.spec["name"] for plan in plans]
+        follow = [f"tau run {name}" for name in names[:3]]
+        return DeploymentRead(
+            file=file_name,
+            sha256=sha256,
+            changed=any(plan.changed for plan in plans),
+            dry_run=request.dry_run,
+            pipelines=[_deployed_read(plan, now) for plan in plans],
+            warnings=[warning for plan in plans for warning in plan.warnings] or None,
+            next=[f"tau deploy {request.file_name}"] if request.dry_run else follow,
+        )
+
+
+def _check_text(file_name: str, source: str) -> None:
+    if len(source.encode("utf-8", "surrogatepass")) > MAX_SOURCE_BYTES:
+        raise PipelineTooLarge(
+            f"{file_name} is larger than {MAX_SOURCE_BYTES // 1024} KiB.",
+            hint="Keep data out of the file; read it when the pipeline runs.",
+            file=file_name,
+        )
+    try:
+        source.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise PipelineNotText(f"{file_name} is not UTF-8 text.", file=file_name) from error
+    if "\0" in source:
+        line = source[: source.index("\0")].count("\n") + 1
+        raise PipelineNotText(
+            f"{file_name}:{line} holds a NUL byte: it is no text.", file=file_name, line=line
+        )
+
+
+def _renamed(specs: list[JsonObject], name: str, file_name: str) -> JsonObject:
+    if len(specs) != 1:
+        names = [spec["name"] for spec in specs]
+        raise PipelineNameOverride(
+            f"{file_name} holds {len(specs)} pipelines; --name can rename only a single one.",
+            file=file_name,
+            candidates=names[:20],
+        )
+    return specs[0] | {"name": name, "declared_name": specs[0]["name"]}
+
+
+def _check_schedule(spec: JsonObject, file_name: str) -> None:
+    try:
+        spec_of(spec)
+    except (TickSpecError, KeyError) as error:
+        raise PipelineInvalidSchedule(
+            f"{file_name}:{spec['line']}: pipeline {spec['name']}: {error}",
+            file=file_name,
+            line=spec["line"],
+        ) from error
+
+
+async def _plan(session: ReadSession, spec: JsonObject, sha256: str, file_name: str) -> _Plan:
+    pipelines = PipelineRepository(session)
+    existing = await pipelines.find_any(spec["name"])
+    current = None
+    if existing is not None:
+        current = await pipelines.find_version(existing.id, existing.current_version)
+    same = (
+        existing is not None
+        and existing.undeployed_at is None
+        and current is not None
+        and current.source_sha256 == sha256
+    )
+    plan = _Plan(spec, existing, current, changed=not same)
+    kept = [key for key in NOT_ACTED_ON if spec.get(key)]
+    if kept:
+        plan.warnings.append(
+            NamedWarning(
+                code="option.not_acted_on",
+                message=f"{spec['name']}: this version keeps {', '.join(kept)} "
+                "but does not act on it yet; runs are started by tau run.",
+            )
+        )
+    if current is not None and current.file_name != file_name:
+        plan.warnings.append(
+            NamedWarning(
+                code="pipeline.other_file",
+                message=f"{spec['name']} came from {current.file_name} before.",
+            )
+        )
+    return plan
+
+
+def _version(
+    plan: _Plan,
+    request: DeploymentCreate,
+    file_name: str,
+    sha256: str,
+    actor: Actor,
+    now: datetime,
+) -> Version:
+    return Version(
+        number=plan.number,
+        source_sha256=sha256,
+        file_name=file_name,
+        spec=plan.spec,
+        created_at=now,
+        created_by=actor.key_name,
+        agent=actor.agent,
+        reason=request.reason,
+    )
+
+
+def _deployed_read(plan: _Plan, now: datetime) -> DeployedRead:
+    return DeployedRead(
+        name=plan.spec["name"],
+        version=plan.number,
+        previous_version=plan.existing.current_version if plan.existing else None,
+        changed=plan.changed,
+        line=plan.spec["line"],
+        description=plan.spec.get("description") or None,
+        tags=plan.spec.get("tags") or None,
+        schedule=read_schedule(plan.spec, now=now),
+    )

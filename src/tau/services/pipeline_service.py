@@ -1,0 +1,129 @@
+"""Reading pipelines: lists, one pipeline, its code."""
+
+from typing import Any
+
+from tau.core.clock import Clock
+from tau.core.database import Database
+from tau.errors import VersionNotFound
+from tau.models import Run
+from tau.pipeline.protocol import JsonObject
+from tau.repositories.pipeline_repo import Deployed, PipelineRepository
+from tau.repositories.run_repo import RunRepository
+from tau.schemas.pipeline import CodeRead, LastRun, PipelineList, PipelineRead, PipelineRow
+from tau.services.budget import shorten
+from tau.services.lookup import get_pipeline
+from tau.services.schedule_view import read_schedule, summary
+
+
+class PipelineService:
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db, self._clock = db, clock
+
+    async def list(
+        self, *, limit: int, cursor: str | None = None, tag: str | None = None
+    ) -> PipelineList:
+        async with self._db.read() as session:
+            page = await PipelineRepository(session).list_page(limit=limit, cursor=cursor, tag=tag)
+        return PipelineList(
+            pipelines=[_row(deployed) for deployed in page.rows],
+            total=page.total,
+            next_cursor=page.next_cursor,
+            next=None if page.total or tag else ["tau deploy FILE"],
+        )
+
+    async def get(self, name: str) -> PipelineRead:
+        async with self._db.read() as session:
+            found = await get_pipeline(session, name)
+            runs = RunRepository(session)
+            last = await runs.find_last(found.pipeline.id)
+            success = await runs.last_success_start(found.pipeline.id)
+        pipeline, version, spec = found.pipeline, found.version, found.version.spec
+        deployed_by = {
+            "key": version.created_by,
+            "agent": version.agent,
+            "reason": version.reason,
+        }
+        return PipelineRead(
+            **_spec_facts(spec),
+            name=pipeline.name,
+            description=spec.get("description") or None,
+            tags=spec.get("tags") or None,
+            depends_on=spec.get("depends_on") or None,
+            params=_params(spec["params"]),
+            version=version.number,
+            versions=pipeline.version_count,
+            file=version.file_name,
+            sha256=version.source_sha256,
+            schedule=read_schedule(spec, now=self._clock.now()),
+            deployed_at=version.created_at,
+            deployed_by={key: value for key, value in deployed_by.items() if value},
+            runs=pipeline.run_count,
+            last_run=_last_run(last),
+            last_success_at=success,
+            next=[f"tau run {pipeline.name}"] + ([f"tau runs {pipeline.name}"] if last else []),
+        )
+
+    async def code(self, name: str, *, version: int | None = None) -> CodeRead:
+        """The source of a version, the current one where none is named."""
+        async with self._db.read() as session:
+            found = await get_pipeline(session, name)
+            pipelines, row = PipelineRepository(session), found.version
+            if version is not None and version != row.number:
+                other = await pipelines.find_version(found.pipeline.id, version)
+                if other is None:
+                    raise VersionNotFound(
+                        f"{found.pipeline.name} has no version {version}.",
+                        hint=f"It has versions 1 to {found.pipeline.version_count}.",
+                        next=[f"tau code {found.pipeline.name}"],
+                    )
+                row = other
+            code = await pipelines.find_source(row.source_sha256)
+        return CodeRead(
+            name=found.pipeline.name,
+            version=row.number,
+            file=row.file_name,
+            sha256=row.source_sha256,
+            code=code or "",
+        )
+
+
+_SPEC_FIELDS = (
+    "line",
+    "function",
+    "retries",
+    "retry_delay",
+    "retry_backoff",
+    "timeout",
+    "max_concurrent",
+    "on_overlap",
+)
+
+
+def _spec_facts(spec: JsonObject) -> dict[str, Any]:
+    return {key: spec.get(key) for key in _SPEC_FIELDS}
+
+
+def _params(params: dict[str, object]) -> dict[str, object] | None:
+    return {key: value for key, value in params.items() if value} or None
+
+
+def _last_run(run: Run | None) -> LastRun | None:
+    if run is None:
+        return None
+    return LastRun(
+        run=f"{run.pipeline_name}#{run.number}", status=run.status, finished_at=run.finished_at
+    )
+
+
+def _row(deployed: Deployed) -> PipelineRow:
+    spec = deployed.version.spec
+    description = spec.get("description") or None
+    return PipelineRow(
+        name=deployed.pipeline.name,
+        version=deployed.version.number,
+        description=shorten(description, 120) if description else None,
+        tags=spec.get("tags") or None,
+        schedule=summary(spec),
+        last_run=_last_run(deployed.last_run),
+        runs=deployed.pipeline.run_count,
+    )

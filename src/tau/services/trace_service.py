@@ -1,0 +1,234 @@
+"""Reading runs: lists, one run, its trace for diagnosis, failures by kind."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from tau.core.clock import Clock
+from tau.core.database import Database, ReadSession
+from tau.errors import RequestInvalid
+from tau.models import Attempt, Event, Run
+from tau.pipeline.durations import parse_duration
+from tau.pipeline.types import EventKind, RunStatus
+from tau.repositories.attempt_repo import AttemptRepository
+from tau.repositories.pipeline_repo import PipelineRepository
+from tau.repositories.run_repo import RunRepository
+from tau.schemas.base import Cut, format_time
+from tau.schemas.run import ErrorGroup, ErrorList, InspectRead, RunList, RunRead
+from tau.services.budget import CONCISE_BYTES, FULL_BYTES, fit, shorten
+from tau.services.event_rows import LEVELS
+from tau.services.lookup import get_pipeline, get_run
+from tau.services.run_view import (
+    brief_step,
+    count_logs,
+    milliseconds,
+    next_commands,
+    place,
+    read_row,
+    read_run,
+    reference,
+    requested_by,
+    trace_of,
+)
+
+TRACE_EVENTS = 20_000
+LOGS_TAIL, LOGS_TAIL_FULL = 15, 60
+GROUPED_RUNS = 1000
+UNTRUSTED = ("failure", "logs_tail", "result", "checks")
+"""Parts of a trace whose text came from data or third parties; never instructions to a reader."""
+
+
+class TraceService:
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db, self._clock = db, clock
+
+    async def list(
+        self,
+        *,
+        limit: int,
+        pipeline: str | None = None,
+        statuses: Sequence[RunStatus] = (),
+        cursor: str | None = None,
+    ) -> RunList:
+        """Runs from the newest on."""
+        async with self._db.read() as session:
+            runs = RunRepository(session)
+            pipeline_id = await _pipeline_id(session, pipeline)
+            rows, more = await runs.list_page(
+                limit=limit, cursor=cursor, pipeline_id=pipeline_id, statuses=statuses
+            )
+            if statuses:
+                total = await runs.count_matching(pipeline_id=pipeline_id, statuses=statuses)
+            else:
+                total = await PipelineRepository(session).total_runs(pipeline_id)
+        follow = [f"tau inspect {reference(rows[0])}"] if rows else ["tau list"]
+        return RunList(
+            runs=[read_row(run) for run in rows], total=total, next_cursor=more, next=follow
+        )
+
+    async def get(self, name: str) -> RunRead:
+        """One run with the summary of its trace."""
+        async with self._db.read() as session:
+            run = await get_run(session, name)
+            events, logs = await _events(session, run)
+        return read_run(run, events=events, logs=logs)
+
+    async def inspect(self, name: str, *, full: bool = False) -> InspectRead:
+        """The trace in the order of usefulness; small, unless `full` asks for more."""
+        async with self._db.read() as session:
+            run = await get_run(session, name)
+            events, logs = await _events(session, run)
+            attempts = await AttemptRepository(session).list_by_run(run.id)
+            tail, _, _ = await AttemptRepository(session).list_logs(
+                run.id, limit=LOGS_TAIL_FULL if full else LOGS_TAIL
+            )
+        read = _inspect(run, events, count_logs(logs), attempts, tail, full=full)
+        document = read.model_dump(mode="json", exclude_none=True)
+        get = f"tau logs {read.run} --limit 1000" if full else f"tau inspect {read.run} --full"
+        limit = FULL_BYTES if full else CONCISE_BYTES
+        smaller, cuts = fit(document, limit=limit, get=get)
+        return InspectRead.model_validate(smaller | {"truncated": cuts}) if cuts else read
+
+    async def errors(
+        self, *, limit: int, pipeline: str | None = None, since: str | None = None
+    ) -> ErrorList:
+        """Failures by kind, the newest of each kind standing for it."""
+        start = parse_since(since, now=self._clock.now()) if since else None
+        async with self._db.read() as session:
+            pipeline_id = await _pipeline_id(session, pipeline)
+            bad = await RunRepository(session).list_bad(
+                since=start, pipeline_id=pipeline_id, limit=GROUPED_RUNS
+            )
+        groups: dict[str, list[Run]] = {}
+        for run in bad:
+            groups.setdefault(run.fingerprint or run.id, []).append(run)
+        shown = [_group(runs) for runs in list(groups.values())[:limit]]
+        cuts = None
+        if len(groups) > limit:
+            get = f"tau errors --limit {min(len(groups), 200)}"
+            cuts = [Cut(path="errors", shown=limit, total=len(groups), get=get)]
+        follow = [f"tau inspect {shown[0].run}"] if shown else ["tau runs"]
+        return ErrorList(errors=shown, total=len(groups), truncated=cuts, next=follow)
+
+
+async def _pipeline_id(session: ReadSession, name: str | None) -> str | None:
+    return None if name is None else (await get_pipeline(session, name)).pipeline.id
+
+
+async def _events(session: ReadSession, run: Run) -> tuple[list[Event], dict[int, int]]:
+    attempts = AttemptRepository(session)
+    events = await attempts.list_trace(run.id, run.attempt, limit=TRACE_EVENTS)
+    return events, await attempts.count_logs(run.id)
+
+
+def _inspect(
+    run: Run,
+    events: Sequence[Event],
+    logs: Any,
+    attempts: Sequence[Attempt],
+    tail: Sequence[Event],
+    *,
+    full: bool,
+) -> InspectRead:
+    trace = trace_of(run, events)
+    last = attempts[-1] if attempts else None
+    names = {step["id"]: step["name"] for step in trace["steps"]}
+    read = InspectRead(
+        run=reference(run),
+        id=run.id,
+        status=run.status,
+        reason=run.status_reason,
+        version=run.version,
+        trigger=run.trigger,
+        attempt=f"{run.attempt}/{run.max_attempts}",
+        started_at=run.started_at,
+        duration_ms=milliseconds(run.started_at, run.finished_at),
+        failure=_failure(run),
+        steps=trace["steps"] if full else [brief_step(step) for step in trace["steps"]],
+        checks=trace["checks"],
+        result=run.result,
+        logs=logs,
+        logs_tail=[_log(event, names, run.attempt) for event in tail],
+        params=run.params,
+        attempts=[_attempt(attempt) for attempt in attempts] if len(attempts) > 1 else [],
+        usage=last.usage if last else None,
+        python=_python(events),
+        queued_ms=milliseconds(run.created_at, run.started_at),
+        created_at=run.created_at,
+        finished_at=run.finished_at,
+        interval_start=run.interval_start,
+        interval_end=run.interval_end,
+        requested_by=requested_by(run),
+        next=[command for command in next_commands(run) if not command.startswith("tau inspect")],
+    )
+    read.untrusted = [part for part in UNTRUSTED if getattr(read, part)]
+    return read
+
+
+def _failure(run: Run) -> dict[str, Any] | None:
+    if not run.failure:
+        return None
+    where = place(run.failure)
+    return ({"where": where} if where else {}) | run.failure
+
+
+def _log(event: Event, names: dict[int, str], attempt: int) -> dict[str, Any]:
+    line = {
+        "at": format_time(event.at),
+        "level": str(LEVELS.get(event.level or 0, "info")),
+        "message": event.message,
+    }
+    if event.attempt == attempt and event.step in names:
+        line["step"] = names[event.step]
+    fields = (event.data or {}).get("fields")
+    return line | ({"fields": fields} if fields else {})
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    facts = {
+        "attempt": attempt.number,
+        "status": attempt.status,
+        "reason": attempt.reason,
+        "started_at": format_time(attempt.started_at) if attempt.started_at else None,
+        "duration_ms": milliseconds(attempt.started_at, attempt.finished_at),
+        "exit_code": attempt.exit_code,
+        "signal": attempt.signal,
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def _python(events: Sequence[Event]) -> str | None:
+    hello = next((event for event in events if event.kind == EventKind.HELLO), None)
+    return (hello.data or {}).get("python") if hello else None
+
+
+def _group(runs: Sequence[Run]) -> ErrorGroup:
+    newest = runs[0]
+    failure = newest.failure or {}
+    return ErrorGroup(
+        run=reference(newest),
+        id=newest.id,
+        status=newest.status,
+        type=failure.get("type"),
+        message=shorten(str(failure.get("message") or newest.status_reason or ""), 300),
+        where=place(failure),
+        step=failure.get("step"),
+        finished_at=newest.finished_at,
+        fingerprint=newest.fingerprint or newest.id,
+        count=len(runs),
+    )
+
+
+def parse_since(text: str, *, now: datetime) -> datetime:
+    """ "24h" ago, or an RFC 3339 time. Raises RequestInvalid."""
+    if re.match(r"\d{4}-", text):
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise RequestInvalid(f"since: {text!r} is no RFC 3339 time.") from error
+        return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
+    try:
+        return now - timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError) as error:
+        raise RequestInvalid(f"since: {error}", hint="For instance 24h, 7d or 90m.") from error

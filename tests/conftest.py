@@ -1,0 +1,11 @@
+"""Fixtures by topic, and an environment that holds nothing of Tau's."""
+
+import os
+
+for name in [name for name in os.environ if name.startswith("TAU_") and "TEST" not in name]:
+    del os.environ[name]
+
+pytest_plugins = [
+    "tests.fixtures.database",
+    "tests.fixtures.daemon",
+]
