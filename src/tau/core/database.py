@@ -50,15 +50,17 @@ class Session(ReadSession):
 class Database:
     """The store's connections; made once by the composition root."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.url = normalise_url(url)
         self.is_sqlite = self.url.startswith("sqlite")
         if self.is_sqlite:
-            self._writer = _sqlite_engine(self.url, WRITER_PRAGMAS, begin="BEGIN IMMEDIATE", size=1)
-            self._reader = _sqlite_engine(self.url, READER_PRAGMAS, begin="BEGIN", size=4)
+            busy = f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}"
+            writer, reader = (busy, *WRITER_PRAGMAS), (busy, *READER_PRAGMAS)
+            self._writer = _sqlite_engine(self.url, writer, begin="BEGIN IMMEDIATE", size=1)
+            self._reader = _sqlite_engine(self.url, reader, begin="BEGIN", size=4)
         else:
             self._writer = self._reader = create_async_engine(
-                self.url, pool_size=10, max_overflow=10, pool_timeout=BUSY_TIMEOUT_S
+                self.url, pool_size=10, max_overflow=10, pool_timeout=busy_timeout_s
             )
 
     @property
@@ -123,15 +125,13 @@ def sqlite_url(path: Path) -> str:
 
 
 def _sqlite_engine(url: str, pragmas: tuple[str, ...], *, begin: str, size: int) -> AsyncEngine:
-    engine = create_async_engine(
-        url, pool_size=size, max_overflow=0, pool_timeout=30, connect_args={"timeout": 5.0}
-    )
+    engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=30)
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in (f"PRAGMA busy_timeout={int(BUSY_TIMEOUT_S * 1000)}", *pragmas):
+        for pragma in pragmas:
             cursor.execute(pragma)
         cursor.close()
 
