@@ -95,6 +95,7 @@ class Executor:
             fence=claim.fence,
             source_path=str(path),
             file_name=claim.file_name,
+            origin=claim.origin,
             pipeline=claim.spec.get("declared_name") or claim.spec["name"],
             params=claim.params,
             facts=claim.facts | {"pipeline": claim.reference.partition("#")[0]},

@@ -16,6 +16,7 @@ class Version(Owned):
     number: Mapped[int] = mapped_column(primary_key=True)
     source_sha256: Mapped[str] = mapped_column(ForeignKey("sources.sha256"))
     file_name: Mapped[str] = mapped_column(String(255))
+    origin: Mapped[str | None] = mapped_column(Text)
     spec: Mapped[dict[str, Any]]
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(64))

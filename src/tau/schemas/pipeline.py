@@ -1,6 +1,8 @@
 """Pipelines and deployments on the wire."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import StringConstraints
 
 from tau.schemas.base import (
     Cut,
@@ -15,9 +17,14 @@ from tau.schemas.base import (
 
 
 class DeploymentCreate(Input):
-    """A file to deploy: all its pipelines, or one under another name."""
+    """A file to deploy: all its pipelines, or one under another name.
 
-    file_name: str
+    `origin` is the path the file was read from; it becomes the module's `__file__`, so that a
+    pipeline on the same machine finds what lies beside it.
+    """
+
+    file_name: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    origin: Annotated[str, StringConstraints(max_length=4096)] | None = None
     source: str
     name: PipelineName | None = None
     dry_run: bool = False

@@ -61,7 +61,7 @@ class DeployService:
         """
         file_name = PurePath(request.file_name).name
         _check_text(file_name, request.source)
-        specs = await self._inspector.inspect(file_name, request.source)
+        specs = await self._inspector.inspect(file_name, request.source, origin=request.origin)
         if request.name is not None:
             specs = [_renamed(specs, request.name, file_name)]
         for spec in specs:
@@ -117,8 +117,10 @@ class DeployService:
                     reason=request.reason,
                     detail={"version": version.number, "sha256": sha256},
                 )
-            elif plan.existing is not None:
+            elif plan.existing is not None and plan.current is not None:
+                # The same content, read from another place: only where it lies has changed.
                 plan.existing.stem = PurePath(file_name).stem
+                plan.current.origin = request.origin or plan.current.origin
         return answer
 
     async def _store_one(
@@ -243,6 +245,7 @@ def _version(
         number=plan.number,
         source_sha256=sha256,
         file_name=file_name,
+        origin=request.origin,
         spec=plan.spec,
         created_at=now,
         created_by=actor.key_name,

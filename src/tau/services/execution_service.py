@@ -42,6 +42,7 @@ class Claim:
     trigger: str
     sha256: str
     file_name: str
+    origin: str | None
     spec: JsonObject
     params: JsonObject
     facts: JsonObject
@@ -130,6 +131,7 @@ class ExecutionService:
             trigger=run.trigger,
             sha256=version.source_sha256,
             file_name=version.file_name,
+            origin=version.origin,
             spec=version.spec,
             params=run.params,
             facts=facts,

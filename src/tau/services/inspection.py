@@ -43,7 +43,7 @@ class Inspector:
         self._worker, self._cache, self._ids = worker, cache, ids
         self._limits, self._env = limits, env
 
-    async def inspect(self, file_name: str, source: str) -> list[JsonObject]:
+    async def inspect(self, file_name: str, source: str, *, origin: str | None) -> list[JsonObject]:
         """The specs of the file's pipelines. Raises a TauError with `file` and `line`."""
         request = JobRequest(
             kind="inspect",
@@ -52,6 +52,7 @@ class Inspector:
             fence=1,
             source_path=str(self._cache.put(source)),
             file_name=file_name,
+            origin=origin,
             env=self._env,
             limits=self._limits,
         )
