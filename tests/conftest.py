@@ -7,5 +7,6 @@ for name in [name for name in os.environ if name.startswith("TAU_") and "TEST" n
 
 pytest_plugins = [
     "tests.fixtures.database",
+    "tests.fixtures.api",
     "tests.fixtures.daemon",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, cast
 
 from fastapi import Depends, Header, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tau.core.auth import Actor, Scope
 from tau.errors import KeyMissing, ScopeMissing
@@ -37,12 +38,15 @@ def get_services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(get_services)]
 
 
-async def authenticate(request: Request, services: ServicesDep) -> Actor:
+_bearer = HTTPBearer(auto_error=False, description="An API key: tau_<id>_<secret>")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+async def authenticate(request: Request, services: ServicesDep, credentials: Credentials) -> Actor:
     """Who asks. Raises KeyMissing and KeyInvalid."""
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not text.strip():
+    if credentials is None or not credentials.credentials.strip():
         raise KeyMissing()
-    actor = await services.keys.authenticate(text.strip())
+    actor = await services.keys.authenticate(credentials.credentials.strip())
     return with_request(actor, agent=_agent(request), request_id=request.state.request_id)
 
 

@@ -89,6 +89,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
         raise error
     path = request.url.path[:200]
     known: dict[int, TauError] = {
+        400: RequestNotJson("The body can't be read as JSON."),
         404: RouteNotFound(f"No route {path}.", next=["tau schema"]),
         405: MethodNotAllowed(f"{request.method} is not for {path}."),
     }

@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -38,11 +39,11 @@ class Gate:
         if refusal is not None:
             await problem(refusal, request_id=request_id)(scope, receive, send)
             return
-        counted = _Counted(receive)
-        try:
-            await self._app(scope, counted.receive, _with_request_id(send, request_id))
-        except RequestTooLarge as error:
-            await problem(error, request_id=request_id)(scope, receive, send)
+        body = _Body(receive)
+        with suppress(_BodyTooLarge):
+            await self._app(scope, body.receive, body.guard(_with_request_id(send, request_id)))
+        if body.is_too_large:
+            await problem(_too_large(), request_id=request_id)(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> TauError | None:
         host = headers.get("host", "").lower()
@@ -65,20 +66,37 @@ class Gate:
         return None
 
 
-class _Counted:
+class _BodyTooLarge(Exception):
+    """Stops whoever reads the body; what reads it may take this for an error of its own."""
+
+
+class _Body:
     """Counts the body while it streams in: a chunked one says its length to nobody."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._bytes = 0
 
+    @property
+    def is_too_large(self) -> bool:
+        return self._bytes > MAX_BODY_BYTES
+
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._bytes += len(message.get("body", b""))
-            if self._bytes > MAX_BODY_BYTES:
-                raise _too_large()
+            if self.is_too_large:
+                raise _BodyTooLarge
         return message
+
+    def guard(self, send: Send) -> Send:
+        """Holds back whatever the application answers to a body it was not allowed to read."""
+
+        async def guarded(message: Message) -> None:
+            if not self.is_too_large:
+                await send(message)
+
+        return guarded
 
 
 def _too_large() -> RequestTooLarge:

@@ -26,10 +26,18 @@ Events (times `ts` are Unix seconds as float):
 
 Requests up: {"k":"request","id":1,"op":"secret","args":{"name":"X"}}; ops: secret, state.
 Answers down: {"id":1,"ok":true,"value":…,"secret":true?} or {"id":1,"ok":false,"error":{…}}.
+        secret: args {"name"}, value the text, or null where none is set.
+        state: args {}, value {"data":{…},"run_number":n or null}.
+
+Where the child's descriptor is broken when its last message is due, the message (a `result` or a
+`failure`) is written to the file `outcome.json` of the attempt instead.
 
 Failure: {"type","module","message","code"?,"retry"?,"notes"?,"causes":[{type,message}],
   "frames":[{"file","line","function","code","source":["11  …","12> …"],"locals":{name: shape}}],
-  "hidden_frames":n,"raised_in"?:{module,function,line},"step"?}
+  "hidden_frames":n,"raised_in"?:{module,function,line},"step"?,"exit_code"?,
+  "hint"?,"details"?:{…}}
+  With a `code` of the catalogue, `hint` and `details` are that error's: for one of the file's
+  loading {"file","line","source_line",…}, for params.invalid {"fields":[{"field","reason"}]}.
 """
 
 import json
@@ -56,6 +64,7 @@ LOCK_FILE = "lock"
 TOMBSTONE_FILE = "tombstone"
 SPOOL_FILE = "events.jsonl"
 EXIT_FILE = "exit.json"
+OUTCOME_FILE = "outcome.json"
 WORK_DIR = "work"
 
 JsonObject = dict[str, Any]
@@ -78,6 +87,7 @@ class JobRequest:
     """What the supervisor is told in `request.json` of the attempt's directory.
 
     `kind` is "run" (call one pipeline) or "inspect" (import the file, answer its pipelines).
+    `origin` is the path the file was deployed from, the module's `__file__`.
     `facts` are the context's: run_number, trigger, last_successful_run, interval_start,
     interval_end (ISO 8601 or None). `control_socket` None means that nobody is to be attached to.
     """
@@ -88,6 +98,7 @@ class JobRequest:
     fence: int
     source_path: str
     file_name: str
+    origin: str | None = None
     pipeline: str | None = None
     params: JsonObject = field(default_factory=dict)
     facts: JsonObject = field(default_factory=dict)
