@@ -10,7 +10,8 @@ TauError
 ├── NotFoundError              *.not_found
 ├── ConflictError              *.ambiguous idempotency.* daemon.already_running
 ├── LimitedError               queue.full
-└── WaitTimeout                wait.timeout
+├── WaitTimeout                wait.timeout
+└── Interrupted                command.interrupted
 
 The catalogue is closed: `CATALOGUE` maps each code to its class, and a test fails on any other.
 Two places render an error: `tau.api.errors` (RFC 9457) and `tau.commands.output` (stdout).
@@ -40,6 +41,7 @@ class ExitCode(IntEnum):
     LIMITED = 10
     WAIT_TIMEOUT = 11
     PARTIAL = 12
+    INTERRUPTED = 130
 
 
 CATALOGUE: dict[str, type["TauError"]] = {}
@@ -398,7 +400,7 @@ class UnavailableError(TauError):
 
     http_status = 503
     exit_code = ExitCode.UNAVAILABLE
-    retry = "after_wait"
+    retry: ClassVar[Retry] = "after_wait"
 
 
 class DaemonUnreachable(UnavailableError):
@@ -515,7 +517,7 @@ class DaemonAlreadyRunning(ConflictError):
     default_hint = "taud status shows it; taud stop ends it."
 
 
-# --- 10, 11 ----------------------------------------------------------------------------------
+# --- 10, 11, 130 -----------------------------------------------------------------------------
 
 
 class LimitedError(TauError):
@@ -523,7 +525,7 @@ class LimitedError(TauError):
 
     http_status = 429
     exit_code = ExitCode.LIMITED
-    retry = "after_wait"
+    retry: ClassVar[Retry] = "after_wait"
 
 
 class QueueFull(LimitedError):
@@ -538,4 +540,13 @@ class WaitTimeout(TauError):
     code = "wait.timeout"
     http_status = 408
     exit_code = ExitCode.WAIT_TIMEOUT
-    retry = "after_wait"
+    retry: ClassVar[Retry] = "after_wait"
+
+
+class Interrupted(TauError):
+    """Interrupted; what the daemon has been asked to do goes on."""
+
+    code = "command.interrupted"
+    http_status = 499
+    exit_code = ExitCode.INTERRUPTED
+    retry = "human"

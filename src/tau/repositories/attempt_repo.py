@@ -115,7 +115,7 @@ class AttemptRepository(Repository[SessionT]):
             .where(Event.run_id == run_id, Event.kind == EventKind.LOG)
             .group_by(Event.level)
         )
-        return {int(lv or 0): int(n) for lv, n in (await self._session.execute(query)).tuples()}
+        return {int(lv or 0): int(n) for lv, n in await self._session.execute(query)}
 
     async def list_logs(
         self,

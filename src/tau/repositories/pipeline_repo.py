@@ -49,7 +49,7 @@ class PipelineRepository(Repository[SessionT]):
             .where(self._deployed(), Pipeline.stem == stem)
             .order_by(Pipeline.name)
         )
-        return [Deployed(p, v) for p, v in (await self._session.execute(query)).tuples()]
+        return [Deployed(p, v) for p, v in await self._session.execute(query)]
 
     async def list_names(self) -> list[str]:
         """All deployed names, for suggestions."""
@@ -75,7 +75,7 @@ class PipelineRepository(Repository[SessionT]):
         if cursor is not None:
             query = query.where(Pipeline.name > decode_cursor(cursor, str)[0])
         query = query.order_by(Pipeline.name).limit(limit + 1)
-        found = [Deployed(p, v, r) for p, v, r in (await self._session.execute(query)).tuples()]
+        found = [Deployed(p, v, r) for p, v, r in await self._session.execute(query)]
         more = encode_cursor(found[limit - 1].pipeline.name) if len(found) > limit else None
         return Page(found[:limit], total, more)
 

@@ -116,7 +116,7 @@ class RunRepository(Repository[SessionT]):
                 .where(self._mine(Run), Run.status.in_(statuses))
                 .group_by(Run.status)
             )
-            found |= {str(s): int(n) for s, n in (await self._session.execute(query)).tuples()}
+            found |= {str(s): int(n) for s, n in await self._session.execute(query)}
         return found
 
     async def count_queued(self) -> int:
