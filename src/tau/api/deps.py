@@ -51,8 +51,11 @@ async def authenticate(request: Request, services: ServicesDep, credentials: Cre
 
 
 def _agent(request: Request) -> str | None:
-    agent = request.headers.get("x-tau-agent") or request.headers.get("user-agent")
-    return "".join(c for c in agent if c.isprintable())[:128] if agent else None
+    """The agent's name; our own client's is no agent's."""
+    agent = request.headers.get("x-tau-agent") or request.headers.get("user-agent") or ""
+    if agent.startswith("tau-cli/"):
+        return None
+    return "".join(c for c in agent if c.isprintable())[:128] or None
 
 
 def require(scope: Scope) -> Callable[[Actor], Awaitable[Actor]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tau.client.home import Home, find_home
 from tau.core import config
-from tau.errors import DaemonNotRunning, DaemonStopping
+from tau.errors import DaemonAlreadyRunning, DaemonNotRunning, DaemonStopping
 
 STOP_PATIENCE_S = 60.0
 POLL_S = 0.02
@@ -48,6 +48,14 @@ def _start_in_background(home: Home, given: dict[str, Any], *, free_port: bool) 
 
     from tau.client.launch import start_daemon
 
+    running = home.find_daemon()
+    if running is not None:
+        raise DaemonAlreadyRunning(
+            f"A daemon already runs in {home.path}.",
+            next=["taud status"],
+            pid=running.pid,
+            url=running.url,
+        )
     arguments = [
         f"--{key.replace('_', '-')}={given[key]}" for key in ("host", "port") if key in given
     ]

@@ -1,0 +1,49 @@
+"""The commands about Tau itself: status, version, schema."""
+
+from tau.commands.spec import Argument, Command, Output
+
+STATUS = Command(
+    name="status",
+    group="system",
+    summary="Show the daemon, its store and its executor.",
+    output=Output(
+        description="The state of the daemon, and the version of this client.",
+        keys=(
+            "status", "version", "pid", "started_at", "uptime_s", "home", "url", "store",
+            "executor", "runs", "pipelines", "client",
+        ),
+    ),
+    examples=("tau status",),
+)  # fmt: skip
+
+VERSION = Command(
+    name="version",
+    group="system",
+    summary="Print the version of this client, and of the daemon if one answers.",
+    output=Output(description="The versions.", keys=("version", "daemon")),
+    examples=("tau version",),
+)
+
+SCHEMA = Command(
+    name="schema",
+    group="system",
+    summary="Print every command with its options, or one with its output, errors and examples.",
+    params=(
+        Argument(
+            name="command",
+            metavar="CMD",
+            required=False,
+            many=True,
+            help="A command; those of taud as `taud start`.",
+        ),
+    ),
+    output=Output(
+        description="The commands, or one command.",
+        keys=("program", "version", "options", "commands", "exit_codes", "retry", "notes"),
+    ),
+    errors=("usage.unknown_command",),
+    examples=("tau schema", "tau schema run"),
+    offline=True,
+)
+
+COMMANDS = (STATUS, VERSION, SCHEMA)

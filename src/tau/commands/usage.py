@@ -1,0 +1,83 @@
+"""Usage errors: what the parser raised, as an error with the nearest option and an example.
+
+Typer keeps the classes of its exceptions private, so they are told apart by what they carry.
+"""
+
+from collections.abc import Sequence
+from shlex import join
+from typing import Any
+
+from tau.commands import registry
+from tau.commands.spec import Command, Program
+from tau.errors import MissingArgument, TauError, UnknownOption, UsageError
+
+
+def is_usage_error(error: BaseException) -> bool:
+    """Whether the parser raised it on account of what was typed."""
+    return hasattr(error, "format_message") and hasattr(error, "ctx")
+
+
+def from_parser(program: Program, argv: Sequence[str], error: Any) -> UsageError:
+    """The error object for what the parser raised."""
+    command = named(program, argv)
+    if hasattr(error, "possibilities"):
+        return _unknown_option(program, argv, command=command, name=str(error.option_name))
+    facts = _facts(program, command)
+    message = str(error.format_message()).strip()
+    if hasattr(error, "param_type"):
+        return MissingArgument(f"{_name(error.param)} is missing.", **facts)
+    return UsageError(message, **facts)
+
+
+def explain(program: Program, command: Command | None, error: TauError) -> TauError:
+    """Adds usage, example and the next step to a usage error that has none."""
+    if isinstance(error, UsageError) and "example" not in error.details:
+        facts = _facts(program, command)
+        error.next = error.next or facts.pop("next")
+        facts.pop("next", None)
+        error.details = error.details | facts
+    return error
+
+
+def named(program: Program, argv: Sequence[str]) -> Command | None:
+    """The command that a command line is about, as far as one can tell."""
+    commands = {command.name: command for command in registry.of_program(program)}
+    return next((commands[word] for word in argv if word in commands), None)
+
+
+def _facts(program: Program, command: Command | None) -> dict[str, Any]:
+    if command is None:
+        first = registry.of_program(program)[0]
+        return {"next": ["tau schema"], "example": first.examples[0]}
+    schema = f"tau schema {'taud ' if program == 'taud' else ''}{command.name}"
+    return {"next": [schema], "usage": command.usage, "example": command.examples[0]}
+
+
+def _unknown_option(
+    program: Program, argv: Sequence[str], *, command: Command | None, name: str
+) -> UnknownOption:
+    from difflib import get_close_matches
+
+    known = [o.name for o in registry.global_options(program)] + ["--help"]
+    known += [o.name for o in command.options] if command else ["--version"]
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    facts = _facts(program, command)
+    if near:
+        corrected = [near[0] + word[len(name) :] if _is(word, name) else word for word in argv]
+        facts["next"] = [join([program, *corrected]), *facts["next"]]
+    return UnknownOption(
+        f"No such option: {name}.",
+        hint=f"Did you mean {near[0]}?" if near else None,
+        options=known,
+        **facts,
+    )
+
+
+def _is(word: str, name: str) -> bool:
+    return word == name or word.startswith(f"{name}=")
+
+
+def _name(param: Any) -> str:
+    if getattr(param, "param_type_name", "") == "argument":
+        return str(param.metavar or param.name)
+    return str(param.opts[0])

@@ -1,0 +1,95 @@
+"""The printer: text that no terminal acts upon, encodings, tables."""
+
+import io
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from tau.commands import output
+from tau.commands.tables import render, render_line
+from tau.errors import PipelineNotFound
+
+EVIL = "a\x1b[2Jb\x9b1mc\u202ed\x7f\u2028e\x00f"
+
+
+class Stdout(io.TextIOWrapper):
+    def __init__(self, encoding: str) -> None:
+        self.bytes = io.BytesIO()
+        super().__init__(self.bytes, encoding=encoding)
+
+    def text(self) -> str:
+        return self.bytes.getvalue().decode(self.encoding)
+
+
+def printed(document: Any, monkeypatch: pytest.MonkeyPatch, *, encoding: str, **how: Any) -> str:
+    stdout = Stdout(encoding)
+    monkeypatch.setattr(sys, "stdout", stdout)
+    output.emit(document, **how)
+    return stdout.text()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "cp1252"])
+@pytest.mark.parametrize("text", ["é", "日本", "\ud800", EVIL, "\U0001f600"])
+def test_json_survives_any_stdout(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, text: str
+) -> None:
+    shown = printed({"a": text}, monkeypatch, encoding=encoding)
+    assert json.loads(shown) == {"a": text}
+    assert shown.endswith("}\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+@pytest.mark.parametrize("form", ["json", "table"])
+def test_nothing_steers_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, form: str
+) -> None:
+    document = {"a": EVIL, EVIL: 1, "rows": [{"x": EVIL}], "code": f"1\n{EVIL}"}
+    shown = printed(document, monkeypatch, encoding=encoding, form=form)
+    assert not set(shown) & set("\x1b\x9b\u202e\x7f\u2028\x00")
+
+
+def test_no_stdout_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    output.emit({"a": 1})
+    output.emit_line({"a": 1})
+
+
+def test_a_table_never_cuts_an_id() -> None:
+    rows = [{"run": "a-long-pipeline-name#1234567", "id": "01k9" + "0" * 22, "error": "long " * 40}]
+    for width in (20, 60, None):
+        text = render({"runs": rows, "total": 1}, color=False, width=width)
+        assert rows[0]["run"] in text
+        assert rows[0]["id"] in text
+
+
+def test_a_table_of_everything() -> None:
+    text = render(
+        {"run": "a#1", "ok": True, "none": None, "empty": [], "failure": {"where": {"line": 3}},
+         "next": ["tau x", "tau y"], "steps": [{"name": "s"}, {"ms": 4}], "code": "x\ny\n"},
+        color=False, width=80,
+    )  # fmt: skip
+    parts = ("run: a#1", "ok: yes", "failure.where.line: 3", "next: tau x, tau y", "steps", "x\ny")
+    for part in parts:
+        assert part in text
+    assert "none" not in text
+
+
+def test_markup_in_data_is_text() -> None:
+    text = render({"a": "[bold]x[/bold]", "rows": [{"b": "[red]y"}]}, color=False, width=80)
+    assert "[bold]x[/bold]" in text
+    assert "[red]y" in text
+
+
+def test_an_error_as_a_table() -> None:
+    error = PipelineNotFound("No 'x'.", next=["tau list"])
+    text = render(output.error_document(error), color=False, width=80)
+    assert "error.code: pipeline.not_found" in text
+    assert "error.next: tau list" in text
+
+
+def test_a_line_of_a_stream() -> None:
+    line = {"type": "log", "seq": 1, "at": "T", "level": "info", "message": "hi\x1b", "step": "s"}
+    assert render_line(line) == "T info hi\\x1b step=s\n"
+    assert render_line({"type": "end", "status": "failed"}) == "end status=failed\n"
