@@ -5,6 +5,7 @@ the one writer connection, which alone checkpoints; readers are query-only. Call
 `session.after_commit` run once the commit is durable and are dropped on rollback.
 """
 
+import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -78,7 +79,7 @@ class Database:
 
         Raises StoreUnavailable where the store can't take it now.
         """
-        with _mapped_errors():
+        with mapped_errors():
             async with Session(self._writer, expire_on_commit=False) as session:
                 async with session.begin():
                     yield session
@@ -89,7 +90,7 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[ReadSession]:
         """One consistent view for reading. Raises StoreUnavailable."""
-        with _mapped_errors():
+        with mapped_errors():
             async with ReadSession(self._reader, expire_on_commit=False) as session:
                 yield session
 
@@ -142,15 +143,15 @@ def _sqlite_engine(url: str, pragmas: tuple[str, ...], *, begin: str, size: int)
     return engine
 
 
-class _mapped_errors:  # noqa: N801
+class mapped_errors:  # noqa: N801
     """Turns a driver's refusal into StoreUnavailable; other errors pass as they are."""
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, PoolTimeout | ConnectionError):
-            raise StoreUnavailable("The store has no free connection.") from error
+        if isinstance(error, PoolTimeout | ConnectionError | socket.gaierror):
+            raise StoreUnavailable(f"The store can't be reached: {error}") from error
         if isinstance(error, OperationalError | InterfaceError) or (
             isinstance(error, DBAPIError) and error.connection_invalidated
         ):

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
-from tau.core.database import Database
+from tau.core.database import Database, mapped_errors
 from tau.errors import StoreNewerThanCode
 
 HEAD = "0001"
@@ -18,9 +18,10 @@ async def upgrade(database: Database) -> str:
 
     Alembic is imported only where there is something to do: it costs a fifth of a second.
     """
-    async with database.engine.connect() as connection:
-        current = await connection.run_sync(current_revision)
-        await connection.rollback()
+    with mapped_errors():
+        async with database.engine.connect() as connection:
+            current = await connection.run_sync(current_revision)
+            await connection.rollback()
     if current == HEAD:
         return HEAD
     if current is not None and current not in known_revisions():
@@ -29,8 +30,9 @@ async def upgrade(database: Database) -> str:
             store_revision=current,
             code_revision=HEAD,
         )
-    async with database.engine.begin() as connection:
-        await connection.run_sync(_upgrade)
+    with mapped_errors():
+        async with database.engine.begin() as connection:
+            await connection.run_sync(_upgrade)
     return HEAD
 
 

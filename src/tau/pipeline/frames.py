@@ -124,8 +124,8 @@ def _locals(frame: FrameType) -> dict[str, str]:
 
 
 def _is_variable(name: str, value: Any, *, is_module: bool) -> bool:
-    if not isinstance(name, str) or name.startswith("__"):
-        return False
+    if not isinstance(name, str) or name.startswith(("__", ".")):
+        return False  # ".0" is what CPython calls the iterator of a comprehension
     if not is_module:
         return True
     kind = type(value)

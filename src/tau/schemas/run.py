@@ -97,13 +97,13 @@ class InspectRead(Output):
     started_at: UtcTime | None = None
     duration_ms: int | None = None
     failure: JsonObject | None = None
-    steps: list[JsonObject] = Field(default_factory=list)
-    checks: list[JsonObject] = Field(default_factory=list)
+    steps: list[JsonObject] | None = None
+    checks: list[JsonObject] | None = None
     result: Any | None = None
     logs: LogCounts
-    logs_tail: list[JsonObject] = Field(default_factory=list)
+    logs_tail: list[JsonObject] | None = None
     params: JsonObject
-    attempts: list[JsonObject] = Field(default_factory=list)
+    attempts: list[JsonObject] | None = None
     since_last_success: JsonObject | None = None
     usage: JsonObject | None = None
     python: str | None = None
@@ -113,7 +113,7 @@ class InspectRead(Output):
     interval_start: UtcTime | None = None
     interval_end: UtcTime | None = None
     requested_by: RequestedBy
-    untrusted: list[str] = Field(default_factory=list)
+    untrusted: list[str] | None = None
     truncated: list[Cut] | None = None
     next: list[str] | None = None
 

@@ -145,13 +145,13 @@ def _inspect(
         started_at=run.started_at,
         duration_ms=milliseconds(run.started_at, run.finished_at),
         failure=_failure(run),
-        steps=trace["steps"] if full else [brief_step(step) for step in trace["steps"]],
-        checks=trace["checks"],
+        steps=(trace["steps"] if full else [brief_step(step) for step in trace["steps"]]) or None,
+        checks=trace["checks"] or None,
         result=run.result,
         logs=logs,
-        logs_tail=[_log(event, names, run.attempt) for event in tail],
+        logs_tail=[_log(event, names, run.attempt) for event in tail] or None,
         params=run.params,
-        attempts=[_attempt(attempt) for attempt in attempts] if len(attempts) > 1 else [],
+        attempts=[_attempt(attempt) for attempt in attempts] if len(attempts) > 1 else None,
         usage=last.usage if last else None,
         python=_python(events),
         queued_ms=milliseconds(run.created_at, run.started_at),
@@ -162,7 +162,7 @@ def _inspect(
         requested_by=requested_by(run),
         next=[command for command in next_commands(run) if not command.startswith("tau inspect")],
     )
-    read.untrusted = [part for part in UNTRUSTED if getattr(read, part)]
+    read.untrusted = [part for part in UNTRUSTED if getattr(read, part)] or None
     return read
 
 
