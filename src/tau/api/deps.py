@@ -31,7 +31,8 @@ class Services:
     traces: TraceService
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
+    """Async, since a plain function would be sent to a thread."""
     return cast(Services, request.app.state.services)
 
 

@@ -141,3 +141,12 @@ def _is_alive(pid: int) -> bool:
     except (OSError, OverflowError, TypeError):
         return False
     return True
+
+
+def try_lock(descriptor: int) -> bool:
+    """Take the exclusive lock of an open file, if it is free; held until the file is closed."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,6 +1,5 @@
 """Starting a daemon in the background, once, however many clients ask for one at the same time."""
 
-import fcntl
 import json
 import os
 import subprocess
@@ -10,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tau.client.home import DaemonInfo, Home
+from tau.client.home import DaemonInfo, Home, try_lock
 from tau.client.http import Connection
 from tau.client.target import Target
 from tau.errors import DaemonStartFailed, TauError
@@ -93,21 +92,13 @@ def _only_one(home: Home, *, deadline: float) -> Iterator[None]:
     path = home.path / "start.lock"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             if time.monotonic() > deadline:
                 raise DaemonStartFailed("Another client has been starting it for too long.")
             time.sleep(_POLL_S)
         yield
     finally:
         os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _failed(home: Home, reason: str, *, begin: int) -> DaemonStartFailed:

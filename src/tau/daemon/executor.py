@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from tau.core.clock import Clock
@@ -47,9 +47,23 @@ class Executor:
 
     async def execute(self, claim: Claim) -> None:
         """Run a claimed attempt to its end and record that."""
+        request = await self._request(claim)
+        await self._see_through(claim, self._worker.run(request, self._listener(claim)))
+
+    async def adopt(self, claim: Claim, offset: int) -> None:
+        """Follow an attempt that an earlier daemon of this home has started."""
+        following = self._worker.adopt(
+            claim.run_id, claim.attempt, self._listener(claim), offset=offset
+        )
+        await self._see_through(claim, following)
+
+    async def kill(self, claim: Claim, *, status: str, reason: str) -> None:
+        await self._worker.kill(claim.run_id, claim.attempt, status=status, reason=reason)
+
+    async def _see_through(self, claim: Claim, attempt: Awaitable[ExitRecord]) -> None:
+        """Whatever comes of the attempt is recorded before its files are deleted."""
         try:
-            request = await self._request(claim)
-            record = await self._worker.run(request, self._listener(claim))
+            record = await attempt
         except LaunchRefused as error:
             logger.warning("%s was not started: %s", claim.reference, error)
             self._worker.forget(claim.run_id, claim.attempt)
@@ -57,26 +71,6 @@ class Executor:
             return
         except AttemptLost as error:
             record = crash(claim, str(error))
-        await self._finish(claim, record)
-
-    async def adopt(self, claim: Claim, offset: int) -> None:
-        """Follow an attempt that an earlier daemon of this home has started."""
-        try:
-            record = await self._worker.adopt(
-                claim.run_id, claim.attempt, self._listener(claim), offset=offset
-            )
-        except LaunchRefused as error:
-            self._worker.forget(claim.run_id, claim.attempt)
-            await self._execution.requeue(claim, str(error))
-            return
-        except AttemptLost as error:
-            record = crash(claim, str(error))
-        await self._finish(claim, record)
-
-    async def kill(self, claim: Claim, *, status: str, reason: str) -> None:
-        await self._worker.kill(claim.run_id, claim.attempt, status=status, reason=reason)
-
-    async def _finish(self, claim: Claim, record: ExitRecord) -> None:
         await self._recorder.store(Ended(claim=claim, record=record))
         self._worker.forget(claim.run_id, claim.attempt)
 

@@ -1,6 +1,5 @@
 """The home from the daemon's side: its lock, its key, what it says of itself."""
 
-import fcntl
 import json
 import os
 import time
@@ -8,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tau.client.home import Home
+from tau.client.home import Home, try_lock
 from tau.core import auth
 from tau.core.ids import IdFactory
 from tau.errors import DaemonAlreadyRunning
@@ -31,7 +30,7 @@ class DaemonHome:
         os.chmod(self.path, 0o700)
         descriptor = os.open(self.home.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + LOCK_PATIENCE_S
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             # A client's look at the lock lasts microseconds; a daemon holds it for good.
             if time.monotonic() > deadline:
                 os.close(descriptor)
@@ -98,11 +97,3 @@ class DaemonHome:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self.path / name)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -37,6 +37,7 @@ _HARMLESS_VALUE = re.compile(
     r"""|[A-Za-z_][\w.]*[(\[].*|["']?\[redacted.*|""|''""",
     re.DOTALL,
 )
+_NEXT_WORD = re.compile(r"\s+['\"]?[A-Za-z]")
 _URL_USERINFO = re.compile(r"""(://[^\s/:@"']*:)[^\s/"']*@""")
 _AUTHORIZATION = re.compile(
     r"\b([Bb]earer\s+)[\w.~+/=-]{6,}"
@@ -274,10 +275,16 @@ def _is_frame(key: str, value: Any) -> bool:
 
 def _hide_value(match: re.Match[str]) -> str:
     value = match["value"]
-    if _HARMLESS_VALUE.fullmatch(value):
+    if _HARMLESS_VALUE.fullmatch(value) or _is_prose(match):
         return match[0]
     quote_mark = value[0] if value[0] in "\"'" and len(value) > 1 and value[-1] == value[0] else ""
     return f"{match['name']}{quote_mark}{REDACTED}{quote_mark}"
+
+
+def _is_prose(match: re.Match[str]) -> bool:
+    """Whether a sentence goes on after a colon, as in `secret: no such name is known`."""
+    is_word = match["name"].endswith(" ") and match["value"].isalpha()
+    return is_word and bool(_NEXT_WORD.match(match.string, match.end()))
 
 
 def _hide_option(match: re.Match[str]) -> str:

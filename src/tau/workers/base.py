@@ -26,6 +26,10 @@ class AttemptLost(Exception):  # noqa: N818
     """The attempt's processes are gone without a record of how they ended."""
 
 
+class WorkerStopped(Exception):  # noqa: N818
+    """The worker was stopped and has let go of the attempt, which goes on and can be adopted."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """The answer to a request of the child; a `secret` value is redacted from then on."""
@@ -64,7 +68,7 @@ class Worker(Protocol):
         """Let go of running attempts without ending them, and free what the worker holds."""
 
     async def run(self, request: JobRequest, listener: AttemptListener) -> ExitRecord:
-        """Execute one attempt to its end. Raises LaunchRefused or AttemptLost."""
+        """Execute one attempt to its end. Raises LaunchRefused, AttemptLost or WorkerStopped."""
         ...
 
     async def adopt(
@@ -72,7 +76,8 @@ class Worker(Protocol):
     ) -> ExitRecord:
         """Follow an attempt that an earlier daemon started, from `offset` of its spool.
 
-        Raises AttemptLost where its processes are proven dead without a record.
+        Raises AttemptLost where its processes are proven dead without a record, LaunchRefused
+        where they never came to start user code, or WorkerStopped.
         """
         ...
 
