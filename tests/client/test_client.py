@@ -68,6 +68,7 @@ def test_deploy_sends_the_file_byte_for_byte(daemon: StandIn, tmp_path: Path) ->
     with Client() as client:
         client.deploy(file, name="n", dry_run=True, reason="why")
     assert daemon.seen[0].body == {
+        "origin": str(tmp_path / "orders.py"),
         "file_name": "orders.py",
         "source": "a = 'é'\r\n\tb\n",
         "name": "n",

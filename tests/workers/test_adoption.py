@@ -245,7 +245,7 @@ async def test_lost_attempts_never_start_again(
 ) -> None:
     listener = Listener()
     running = asyncio.create_task(worker.run(job(tmp_path, COUNTING), listener))
-    await eventually_async(lambda: listener.lines)
+    await eventually_async(lambda: marks(tmp_path))
     os.kill(listener.starts[0][0], signal.SIGKILL)
     with pytest.raises(AttemptLost):
         await running

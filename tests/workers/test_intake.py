@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tau.pipeline.protocol import MAX_LOG_CHARS, Limits, encode_line
 from tau.pipeline.redaction import Redactor
@@ -56,6 +59,12 @@ LOG = {"k": "log", "ts": 1.5, "level": "info", "message": "hi", "source": "ctx"}
         b'{"k":"log","ts":1,"level":"info","message":7}',
         b'{"k":"step_start","ts":1,"step":"one","name":"x"}',
         b'{"k":"failure","ts":1,"failure":"x"}',
+        b'{"k":["result"],"ts":1,"value":1}',
+        b'{"k":"check","ts":1,"name":"x","passed":true,"severity":"warn","level":[]}',
+        b'{"k":"step_end","ts":1,"step":1,"status":"success","rows_in":1e3}',
+        b'{"k":"step_end","ts":1,"step":99999999999999999999,"status":"success"}',
+        b'{"k":"hello","ts":1e300}',
+        b'{"k":"hello","ts":-1}',
         b'{"k":"request","id":1,"op":"secret"}',
         b'{"k":"log","ts":1,"level":"info","message":"' + b"password " + b"x" * 9 + b'","fields":'
         + b"[" * 900 + b"]" * 900 + b"}",
@@ -70,6 +79,39 @@ def test_what_is_no_message_is_counted_and_reported_once(line: bytes, table: Tab
     assert table.intake.malformed == 2
     (warning,) = table.events()
     assert (warning["level"], warning["source"]) == ("warning", "supervisor")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["k", "ts", "level", "message", "step", "value", "failure", "args", "id"])
+        | st.text(),
+        st.sampled_from(["log", "check", "result", "failure", "request", "hello", "info", "secret"])
+        | st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        ),
+    )
+)
+def test_nothing_that_a_child_can_say_breaks_the_supervisor(message: dict[str, Any]) -> None:
+    with TemporaryDirectory() as folder:
+        table = Table(Path(folder))
+        table.redactor.add("secret")
+        line = json.dumps(message).encode()
+
+        table.intake.take_message(line)
+        table.intake.take_outcome(line)
+
+        for event in table.events():
+            encode_line(event)
+
+
+@pytest.mark.parametrize("kind", ["result", "failure"])
+def test_a_nested_bomb_is_no_message(kind: str, table: Table) -> None:
+    bomb = b'{"a":' * 600 + b"1" + b"}" * 600
+
+    table.intake.take_message(b'{"k":"%b","ts":1,"value":0,"failure":%b}' % (kind.encode(), bomb))
+
+    assert table.intake.last is None
 
 
 def test_a_message_passes_as_it_came(table: Table) -> None:

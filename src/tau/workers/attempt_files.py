@@ -33,7 +33,8 @@ def attempt_dir(home: Path, run_id: str, attempt: int) -> Path:
 
 def create(directory: Path, request: JobRequest) -> bool:
     """Lay out a new attempt, readable by its owner alone; False where it exists already."""
-    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for parent in (directory.parent.parent, directory.parent):
+        parent.mkdir(mode=0o700, exist_ok=True)
     try:
         directory.mkdir(mode=0o700)
     except FileExistsError:

@@ -1,41 +1,21 @@
 """Turns what a child says into events: checked messages of its channel, lines of its output."""
 
-import json
-import math
 import re
 import time
 from collections.abc import Callable
-from typing import Any
 
-from tau.pipeline.protocol import (
-    MAX_LOG_CHARS,
-    MAX_STATE_BYTES,
-    JsonObject,
-    encode_line,
-)
+from tau.pipeline.protocol import MAX_LOG_CHARS, JsonObject, encode_line
 from tau.pipeline.redaction import Redactor
-from tau.pipeline.text import cut_middle, safe_text
+from tau.pipeline.text import cut_middle
 from tau.pipeline.types import Level
+from tau.workers.messages import parse
 from tau.workers.spool import Spool
 
 MAX_LOG_LINE_BYTES = 8 * MAX_LOG_CHARS
 """Of a raw line that much is read; the rest of it is passed over."""
 
-_MAX_REQUEST_BYTES = MAX_STATE_BYTES
-_NUMBER = (int, float)
-_REQUIRED: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "hello": {"ts": _NUMBER},
-    "log": {"ts": _NUMBER, "message": str, "level": str},
-    "step_start": {"ts": _NUMBER, "step": int, "name": str},
-    "step_end": {"ts": _NUMBER, "step": int, "status": str},
-    "check": {"ts": _NUMBER, "name": str, "passed": bool, "severity": str},
-    "result": {"ts": _NUMBER, "value": object},
-    "failure": {"ts": _NUMBER, "failure": dict},
-    "request": {"id": (int, str), "op": str, "args": dict},
-}
-_LEVELS = frozenset(Level)
-_LAST_KINDS = frozenset({"result", "failure"})
-_UNSTORABLE_ESCAPES = (b"\\u0000", b"\\ud", b"\\uD")
+_MAX_MALFORMED = 1000  # after so many, a child is read as slowly as one that floods its log
+_LAST_KINDS = ("result", "failure")
 _SUSPECT_ESCAPES = (b"\\u00", b"\\ud", b"\\uD", b"\\/", b'"seq"')
 _TERMINAL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours and cursor movements
@@ -61,26 +41,32 @@ class Intake:
         self.malformed = 0
         self.last: JsonObject | None = None
         self._last_event = b""
+        self._has_said_hello = False
         self.fatal_dump: list[str] = []
         """The latest lines of stderr since the interpreter said that it dies."""
 
+    @property
+    def is_flooded(self) -> bool:
+        """Whether more comes than is kept, so that it is not worth a core to read it."""
+        return self._spool.is_capped or self.malformed > _MAX_MALFORMED
+
     def take_message(self, line: bytes, *, is_cut: bool = False) -> None:
         """One line of the child's channel; whatever it holds, this never raises."""
-        message = None if is_cut else _decode(line)
-        if message is None or not _is_well_formed(message, line):
+        message = None if is_cut else parse(line)
+        if message is None:
             self._count_malformed(line)
         elif message["k"] == "request":
             self._on_request(message)
-        elif not self._accept(message, line):
-            self._count_malformed(line)
+        else:
+            self._accept(message, line)
 
     def take_outcome(self, document: bytes) -> None:
         """The last message as a file: its way over the channel was closed."""
-        message = _decode(document)
-        if message is None or message.get("k") not in _LAST_KINDS:
+        message = parse(document)
+        if message is None or message["k"] not in _LAST_KINDS:
             self._count_malformed(document)
-        elif self.last is None:
-            self.take_message(document.strip())
+        else:
+            self._accept(message, document.strip())
 
     def take_output(self, source: str, line: bytes, *, is_cut: bool = False) -> None:
         """One line of descriptor 1 ("stdout") or 2 ("raw_stderr")."""
@@ -106,20 +92,18 @@ class Intake:
         """A warning of the supervisor's own among the events."""
         self._log(Level.WARNING, self._redactor.redact_text(text), "supervisor")
 
-    def _accept(self, message: JsonObject, line: bytes) -> bool:
+    def _accept(self, message: JsonObject, line: bytes) -> None:
         kind = message["k"]
         is_last = kind in _LAST_KINDS
-        if is_last and self.last is not None:
-            return False
-        try:
-            event = self._event(message, line)
-        except RecursionError:
-            return False
+        if (is_last and self.last is not None) or (kind == "hello" and self._has_said_hello):
+            self._count_malformed(line)
+            return
+        event = self._event(message, line)
         if is_last:
             self.last, self._last_event = message, event
-        else:
-            self._spool.add(kind, event)
-        return True
+            return
+        self._has_said_hello = self._has_said_hello or kind == "hello"
+        self._spool.add(kind, event)
 
     def _event(self, message: JsonObject, line: bytes) -> bytes:
         """The event as it is to be kept: most lines pass as they came, which is cheap."""
@@ -147,63 +131,11 @@ class Intake:
         self.fatal_dump.append(text)
 
 
-def _decode(line: bytes) -> JsonObject | None:
-    """The object of a line that every store can hold, else None."""
-    try:
-        message = _DECODER.decode(line.decode("utf-8"))
-        if any(escape in line for escape in _UNSTORABLE_ESCAPES):
-            message = _storable(message)
-    except (ValueError, RecursionError):
-        return None
-    return message if isinstance(message, dict) else None
-
-
-def _is_well_formed(message: JsonObject, line: bytes) -> bool:
-    kind = message.get("k")
-    required = _REQUIRED.get(kind) if isinstance(kind, str) else None
-    if required is None:
-        return False
-    if kind == "request":
-        return len(line) <= _MAX_REQUEST_BYTES and _has(message, required)
-    return _has(message, required) and message.get("level", "info") in _LEVELS
-
-
-def _has(message: JsonObject, required: dict[str, type | tuple[type, ...]]) -> bool:
-    return all(
-        name in message and isinstance(message[name], kind) for name, kind in required.items()
-    )
-
-
 def _encode(event: JsonObject) -> bytes:
     return encode_line(event).rstrip(b"\n")
-
-
-def _storable(value: Any) -> Any:
-    """The value with NUL and lone surrogates in its texts shown as escapes."""
-    if isinstance(value, str):
-        return safe_text(value)
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    if isinstance(value, dict):
-        return {safe_text(key): _storable(item) for key, item in value.items()}
-    return value
 
 
 def _clean(line: bytes) -> str:
     """A terminal's line as the reader would see it: after its last carriage return, no colours."""
     text = line.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]
     return _TERMINAL.sub("", text)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no JSON number")
-    return number
-
-
-def _refuse(text: str) -> float:
-    raise ValueError(f"{text} is no JSON")
-
-
-_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse)

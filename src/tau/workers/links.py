@@ -35,7 +35,6 @@ class Link:
     ) -> None:
         self._reader, self._writer = reader, writer
         self.key: AttemptKey = (str(attach["run"]), int(attach["attempt"]))
-        self.fence = int(attach["fence"])
         self.supervisor_pid = int(attach["pid"])
         self.child_pid = int(attach["child"])
 

@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 from tau.pipeline.protocol import ExitRecord, JobRequest
 from tau.workers import attempt_files, processes
-from tau.workers.base import AttemptListener
+from tau.workers.base import AttemptListener, LaunchRefused
 from tau.workers.following import Following
-from tau.workers.launchers import Launcher, LaunchFailed, SpawnLauncher, ZygoteLauncher
+from tau.workers.launchers import Launcher, LaunchFailed, SpawnLauncher
 from tau.workers.links import AttemptKey, Link, LinkServer, socket_path
+from tau.workers.zygote_launcher import ZygoteLauncher
 
 logger = logging.getLogger("tau.workers")
 
@@ -61,6 +62,7 @@ class LocalWorker:
 
     async def start(self) -> None:
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._home / "runs").mkdir(mode=0o700, exist_ok=True)
         trash = self._home / _TRASH
         trash.mkdir(mode=0o700, exist_ok=True)
         for grave in trash.iterdir():
@@ -88,7 +90,7 @@ class LocalWorker:
             async with self._turns:
                 if following.wish is not None:
                     return _never_started(request, *following.wish)
-                if not attempt_files.create(directory, request):
+                if not _lay_out(directory, request):
                     return await following.until_end(attach_within=0)
                 return await self._launch_and_follow(directory, following)
 
@@ -173,6 +175,13 @@ class LocalWorker:
         removal = asyncio.get_running_loop().run_in_executor(None, _remove_tree, path)
         self._removals.add(removal)
         removal.add_done_callback(self._removals.discard)
+
+
+def _lay_out(directory: Path, request: JobRequest) -> bool:
+    try:
+        return attempt_files.create(directory, request)
+    except OSError as error:
+        raise LaunchRefused(f"The attempt's directory can't be made: {error}") from error
 
 
 def _never_started(request: JobRequest, status: str, reason: str) -> ExitRecord:

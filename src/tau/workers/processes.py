@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 SUPPORTS_FORK = sys.platform == "linux"
 """Whether a zygote may fork attempts: it takes a parent-death signal and a subreaper."""
 
+_PASSED_VARIABLES = (
+    "PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH",
+)  # fmt: skip
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -64,6 +67,14 @@ def ignore_terminal_signals() -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def let_go_of_standard_streams() -> None:
+    """Who reads the daemon's output is not to wait for the end of this process."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for target in (0, 1, 2):
+        os.dup2(nothing, target)
+    os.close(nothing)
+
+
 def wake_on_child_signals() -> int:
     """A descriptor that becomes readable whenever a child of this process has changed."""
     read, write = os.pipe()
@@ -72,6 +83,11 @@ def wake_on_child_signals() -> int:
     signal.signal(signal.SIGCHLD, lambda *_: None)  # only a handled signal wakes the loop
     signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     return read
+
+
+def clean_environment() -> dict[str, str]:
+    """What an interpreter of Tau's own needs; a child's environment is its request's alone."""
+    return {name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ}
 
 
 def spawn_module(

@@ -44,8 +44,8 @@ class Spool:
 
     @property
     def is_capped(self) -> bool:
-        """Whether log lines now only pass through the ring."""
-        return bool(self._tail)
+        """Whether a bound is reached, so that what comes now is mostly not kept."""
+        return bool(self._tail) or self._other_events > _MAX_EVENTS
 
     def add(self, kind: str, event: bytes) -> None:
         """Take one event: a JSON object as bytes without a `seq` and without a newline."""
@@ -98,9 +98,11 @@ class Spool:
             self.dropped += 1
 
     def _has_room(self, event: bytes) -> bool:
+        if self._other_bytes + len(event) > _MAX_EVENT_BYTES:
+            self._other_events = _MAX_EVENTS  # full by size is full
         self._other_events += 1
         self._other_bytes += len(event)
-        return self._other_events <= _MAX_EVENTS and self._other_bytes <= _MAX_EVENT_BYTES
+        return self._other_events <= _MAX_EVENTS
 
     def _append(self, event: bytes) -> None:
         self.events += 1

@@ -16,6 +16,11 @@ class LineBuffer:
         self._held = bytearray()
         self._cut = False
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the line that is being put together is over the limit already."""
+        return self._cut
+
     def feed(self, data: bytes) -> list[tuple[bytes, bool]]:
         """The lines that `data` completes, without newlines; True marks one that was cut."""
         *complete, rest = data.split(b"\n")
@@ -84,6 +89,11 @@ class LineSource:
         self._lines = LineBuffer(limit)
         self._take = take
         self.has_ended = False
+
+    @property
+    def is_wasting(self) -> bool:
+        """Whether what comes now belongs to a line that is too long, and is passed over."""
+        return self._lines.is_over
 
     def read(self, descriptor: int) -> bool:
         """Take what is there, at most 64 KiB; False where nothing is, now or any more."""

@@ -88,6 +88,7 @@ def _set_up_process() -> None:
     processes.new_session()
     processes.become_subreaper()
     processes.ignore_terminal_signals()
+    processes.let_go_of_standard_streams()
     os.umask(0o077)
 
 

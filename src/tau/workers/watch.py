@@ -153,7 +153,7 @@ class Watch:
         source.read(descriptor)
         if source.has_ended:
             self._selector.unregister(descriptor)
-        if self.spool.is_capped:
+        if self.intake.is_flooded or source.is_wasting:
             self._pause()
 
     def _ask(self, request: JsonObject) -> None:

@@ -6,6 +6,7 @@ supervisors that run are not touched by it.
 """
 
 import codecs
+import contextlib
 import gc
 import os
 import select
@@ -50,8 +51,12 @@ class Zygote:
         for line, _ in self._lines.feed(data or b""):
             request = decode_line(line)
             if request is not None:
-                os.write(self._channel, encode_line(self._launch(request)))
+                self._tell(self._launch(request))
         return data != b""
+
+    def _tell(self, answer: JsonObject) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the daemon is gone: the next read says so
+            os.write(self._channel, encode_line(answer))
 
     def _launch(self, request: JsonObject) -> JsonObject:
         threads = processes.thread_count()
