@@ -392,6 +392,12 @@ class BindRefused(SecurityError):
     default_hint = "Pass --allow-remote, and --behind-proxy or a TLS certificate with it."
 
 
+class ConfirmationRequired(SecurityError):
+    """What this would do can't be undone; it needs --yes."""
+
+    code = "confirmation.required"
+
+
 # --- 7: unavailable --------------------------------------------------------------------------
 
 
@@ -463,6 +469,12 @@ class RunNotFound(NotFoundError):
     code = "run.not_found"
 
 
+class KeyNotFound(NotFoundError):
+    """No such API key."""
+
+    code = "key.not_found"
+
+
 class FileNotFound(NotFoundError):
     """No such file."""
 
@@ -502,6 +514,26 @@ class RunAmbiguous(ConflictError):
     """Several runs have an id that starts like that."""
 
     code = "run.ambiguous"
+
+
+class RunAlreadyFinal(ConflictError):
+    """The run has ended; a final status never changes."""
+
+    code = "run.already_final"
+    retry: ClassVar[Retry] = "never"
+
+
+class RunNotFinal(ConflictError):
+    """The run has not ended yet."""
+
+    code = "run.not_final"
+    retry: ClassVar[Retry] = "after_wait"
+
+
+class KeyInUse(ConflictError):
+    """A key can't revoke itself."""
+
+    code = "key.in_use"
 
 
 class IdempotencyKeyReused(ConflictError):
