@@ -134,7 +134,7 @@ class ConfigurationError(TauError):
     code = "config.invalid"
     http_status = 500
     exit_code = ExitCode.CONFIGURATION
-    retry = "after_fix"
+    retry: ClassVar[Retry] = "after_fix"
 
 
 class StoreNewerThanCode(ConfigurationError):
@@ -156,7 +156,7 @@ class UsageError(TauError):
     code = "usage.invalid"
     http_status = 400
     exit_code = ExitCode.CONFIGURATION
-    retry = "after_fix"
+    retry: ClassVar[Retry] = "after_fix"
 
 
 class UnknownCommand(UsageError):
@@ -221,7 +221,7 @@ class ValidationError(TauError):
 
     http_status = 422
     exit_code = ExitCode.VALIDATION
-    retry = "after_fix"
+    retry: ClassVar[Retry] = "after_fix"
 
 
 class PipelineSyntaxError(ValidationError):
@@ -321,7 +321,7 @@ class DependencyError(TauError):
 
     http_status = 422
     exit_code = ExitCode.DEPENDENCY
-    retry = "after_fix"
+    retry: ClassVar[Retry] = "after_fix"
 
 
 class ModuleMissing(DependencyError):
@@ -338,7 +338,7 @@ class SecurityError(TauError):
 
     http_status = 403
     exit_code = ExitCode.SECURITY
-    retry = "human"
+    retry: ClassVar[Retry] = "human"
 
 
 class KeyMissing(SecurityError):
@@ -425,7 +425,7 @@ class DaemonStartFailed(UnavailableError):
     """The daemon did not start."""
 
     code = "daemon.start_failed"
-    retry = "after_fix"
+    retry: ClassVar[Retry] = "after_fix"
 
 
 class DaemonStopping(UnavailableError):
@@ -448,7 +448,7 @@ class NotFoundError(TauError):
 
     http_status = 404
     exit_code = ExitCode.NOT_FOUND
-    retry = "after_fix"
+    retry: ClassVar[Retry] = "after_fix"
 
 
 class PipelineNotFound(NotFoundError):
@@ -501,7 +501,7 @@ class ConflictError(TauError):
 
     http_status = 409
     exit_code = ExitCode.CONFLICT
-    retry = "after_fix"
+    retry: ClassVar[Retry] = "after_fix"
 
 
 class PipelineAmbiguous(ConflictError):
@@ -581,4 +581,4 @@ class Interrupted(TauError):
     code = "command.interrupted"
     http_status = 499
     exit_code = ExitCode.INTERRUPTED
-    retry = "human"
+    retry: ClassVar[Retry] = "human"
