@@ -126,6 +126,10 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("max_attempts", sa.Integer(), nullable=False),
         sa.Column("launch_failures", sa.Integer(), nullable=False),
+        sa.Column("timeout", sa.Float(), nullable=True),
+        sa.Column("max_concurrent", sa.Integer(), nullable=True),
+        sa.Column("cancel_requested_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancel_reason", sa.Text(), nullable=True),
         sa.Column("result", sa.Text(), nullable=True),
         sa.Column("failure", sa.Text(), nullable=True),
         sa.Column("fingerprint", sa.String(length=16), nullable=True),
@@ -142,7 +146,7 @@ def upgrade() -> None:
     with op.batch_alter_table("runs", schema=None) as batch_op:
         batch_op.create_index(
             "ix_runs_active",
-            ["owner", "pipeline_id"],
+            ["pipeline_id", "owner"],
             unique=False,
             sqlite_where=sa.text("status IN ('starting', 'running')"),
             postgresql_where=sa.text("status IN ('starting', 'running')"),

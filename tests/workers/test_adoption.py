@@ -227,7 +227,7 @@ async def test_what_a_shot_supervisor_leaves_is_ended_too(
     await eventually_async(lambda: len(noted_pids(tmp_path)) == 1)
     listener = Listener()
     running = asyncio.create_task(worker.run(job(tmp_path, source), listener))
-    await eventually_async(lambda: len(noted_pids(tmp_path)) == 2)
+    await eventually_async(lambda: len(noted_pids(tmp_path)) == 2 and listener.starts)
 
     os.kill(listener.starts[0][0], signal.SIGKILL)
 
@@ -245,7 +245,7 @@ async def test_lost_attempts_never_start_again(
 ) -> None:
     listener = Listener()
     running = asyncio.create_task(worker.run(job(tmp_path, COUNTING), listener))
-    await eventually_async(lambda: marks(tmp_path))
+    await eventually_async(lambda: marks(tmp_path) and listener.starts)
     os.kill(listener.starts[0][0], signal.SIGKILL)
     with pytest.raises(AttemptLost):
         await running

@@ -38,6 +38,8 @@ async def main(ctx):
             "session": os.getsid(0) == os.getpid(), "stdin": sys.stdin.read()}
 """
 
+QUICK = "@pipeline\nasync def main(ctx):\n    return 1"
+
 
 @pytest.fixture(params=["fork", "spawn"])
 async def any_worker(request: pytest.FixtureRequest, make_worker: Any) -> LocalWorker:
@@ -291,7 +293,8 @@ async def test_an_attempt_is_followed_once(worker: LocalWorker, tmp_path: Path) 
 async def test_refused_means_that_it_never_starts(
     make_worker: Any, home: Path, tmp_path: Path
 ) -> None:
-    worker = await make_worker(attach_timeout=0.3)
+    worker = await make_worker(attach_timeout=0.5)
+    await worker.run(job(tmp_path, QUICK, run_id="run-0"), Listener())  # the zygote is up then
     (zygote,) = zygote_pids()
     os.kill(zygote, signal.SIGSTOP)
 
@@ -307,7 +310,8 @@ async def test_refused_means_that_it_never_starts(
 
 
 async def test_a_zygote_that_hangs_is_replaced(make_worker: Any, tmp_path: Path) -> None:
-    worker = await make_worker(attach_timeout=0.3)
+    worker = await make_worker(attach_timeout=0.5)
+    await worker.run(job(tmp_path, QUICK, run_id="run-0"), Listener())  # the zygote is up then
     (zygote,) = zygote_pids()
     os.kill(zygote, signal.SIGSTOP)
     with pytest.raises(LaunchRefused):

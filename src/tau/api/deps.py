@@ -9,6 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from tau.core.auth import Actor, Scope
 from tau.errors import KeyMissing, ScopeMissing
+from tau.services.audit_service import AuditService
 from tau.services.deploy_service import DeployService
 from tau.services.key_service import KeyService, with_request
 from tau.services.log_service import LogService
@@ -16,12 +17,14 @@ from tau.services.pipeline_service import PipelineService
 from tau.services.run_service import RunService
 from tau.services.status_service import StatusService
 from tau.services.trace_service import TraceService
+from tau.services.version_service import VersionService
 
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
     """All that endpoints call; built once by the composition root."""
 
+    audit: AuditService
     deployments: DeployService
     keys: KeyService
     logs: LogService
@@ -29,6 +32,7 @@ class Services:
     runs: RunService
     status: StatusService
     traces: TraceService
+    versions: VersionService
 
 
 async def get_services(request: Request) -> Services:
@@ -77,5 +81,6 @@ def require(scope: Scope) -> Callable[[Actor], Awaitable[Actor]]:
 
 Reader = Annotated[Actor, Depends(require(Scope.READ))]
 Runner = Annotated[Actor, Depends(require(Scope.RUN))]
+Admin = Annotated[Actor, Depends(require(Scope.ADMIN))]
 Deployer = Annotated[Actor, Depends(require(Scope.DEPLOY))]
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=255)]

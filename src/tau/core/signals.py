@@ -8,6 +8,8 @@ from collections import defaultdict
 
 NEW_WORK = "work"
 """Topic of the dispatcher: a run may have become claimable."""
+CANCEL = "cancel"
+"""Topic of the dispatcher: somebody wants a run to end that has started."""
 
 
 class Signals:

@@ -20,6 +20,7 @@ from tau.core.source_cache import SourceCache
 from tau.daemon.dispatcher import Dispatcher
 from tau.daemon.executor import Executor, child_environment, limits
 from tau.daemon.recorder import Recorder
+from tau.services.audit_service import AuditService
 from tau.services.deploy_service import DeployService
 from tau.services.execution_service import ExecutionService
 from tau.services.housekeeping_service import HousekeepingService
@@ -27,10 +28,12 @@ from tau.services.inspection import Inspector
 from tau.services.key_service import KeyService
 from tau.services.log_service import LogService
 from tau.services.pipeline_service import PipelineService
+from tau.services.run_plan import Planner
 from tau.services.run_service import RunService
 from tau.services.secret_service import SecretService
 from tau.services.status_service import DaemonFacts, StatusService
 from tau.services.trace_service import TraceService
+from tau.services.version_service import VersionService
 from tau.workers.base import Worker
 
 
@@ -100,9 +103,12 @@ def _services(given: Given, dispatcher: Dispatcher) -> Services:
         limits=limits(given.settings, timeout=given.settings.import_timeout),
         env=child_environment(given.settings, given.environ),
     )
+    secrets = SecretService(given.environ)
     return Services(
+        audit=AuditService(given.db),
+        versions=VersionService(given.db, given.clock, given.ids),
         deployments=DeployService(given.db, given.clock, given.ids, inspector=inspector),
-        keys=KeyService(given.db, given.clock),
+        keys=KeyService(given.db, given.clock, given.ids),
         logs=LogService(given.db, signals=given.signals),
         pipelines=PipelineService(given.db, given.clock),
         runs=RunService(
@@ -110,6 +116,7 @@ def _services(given: Given, dispatcher: Dispatcher) -> Services:
             given.clock,
             given.ids,
             signals=given.signals,
+            planner=Planner(default_timeout=given.settings.timeout, secrets=secrets),
             queue_limit=given.settings.queue_limit,
         ),
         status=StatusService(

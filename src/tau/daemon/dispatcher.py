@@ -5,7 +5,7 @@ import logging
 from datetime import timedelta
 
 from tau.core.clock import Clock
-from tau.core.signals import NEW_WORK, Signals
+from tau.core.signals import CANCEL, NEW_WORK, Signals
 from tau.daemon.executor import Executor
 from tau.errors import StoreUnavailable
 from tau.pipeline.types import RunStatus
@@ -17,6 +17,7 @@ LONGEST_SLEEP_S = 30.0
 SHARED_STORE_SLEEP_S = 1.0
 STORE_RETRY_S = 1.0
 CLAIM_BATCH = 32
+CLAIM_SETTLES_S = 0.1
 
 
 class Dispatcher:
@@ -37,8 +38,7 @@ class Dispatcher:
         self._slots = slots
         self._longest_sleep = SHARED_STORE_SLEEP_S if shared_store else LONGEST_SLEEP_S
         self._active: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
-        self._loop: asyncio.Task[None] | None = None
-        self._ended: asyncio.Event = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
 
     @property
     def busy(self) -> int:
@@ -50,12 +50,15 @@ class Dispatcher:
         for claim, offset in await self._execution.unfinished():
             logger.info("adopting %s, attempt %d", claim.reference, claim.attempt)
             self._follow(claim, self._executor.adopt(claim, offset))
-        self._loop = asyncio.create_task(self._run(), name="dispatcher")
+        self._loops = [
+            asyncio.create_task(self._run(), name="dispatcher"),
+            asyncio.create_task(self._watch_cancels(), name="cancels"),
+        ]
 
     async def stop_claiming(self) -> None:
-        if self._loop is not None:
-            self._loop.cancel()
-            await asyncio.gather(self._loop, return_exceptions=True)
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
 
     async def drain(self, *, seconds: float) -> None:
         """Wait for executing attempts, at most that long; the rest goes on without us."""
@@ -98,6 +101,30 @@ class Dispatcher:
                 await self._signals.wait(waiter, within=sleep)
             else:
                 waiter.cancel()
+
+    async def _watch_cancels(self) -> None:
+        """Kill what somebody wants to end; another daemon may have taken the wish."""
+        while True:
+            waiter = self._signals.listen(CANCEL)
+            sleep = self._longest_sleep
+            try:
+                if not await self._kill_cancelled():
+                    sleep = CLAIM_SETTLES_S
+            except StoreUnavailable as error:
+                logger.warning("the cancels can't be read: %s", error)
+                sleep = STORE_RETRY_S
+            await self._signals.wait(waiter, within=sleep)
+
+    async def _kill_cancelled(self) -> bool:
+        """Pass the wishes on; False where one is for a claim that is only just being followed."""
+        everyone = True
+        for run_id, reason in await self._execution.to_kill():
+            active = self._active.get(run_id)
+            if active is None:
+                everyone = False
+            else:
+                await self._executor.kill(active[0], status=RunStatus.CANCELLED, reason=reason)
+        return everyone
 
     async def _claim(self) -> float:
         """Fill the free slots; how long to sleep if nothing wakes us (seconds)."""

@@ -99,7 +99,7 @@ class Executor:
                 "TAU_ATTEMPT": str(claim.attempt),
                 "TAU_IDEMPOTENCY_KEY": f"{claim.run_id}-{claim.attempt}",
             },
-            limits=limits(self._settings, timeout=claim.spec.get("timeout")),
+            limits=limits(self._settings, timeout=claim.timeout),
         )
 
 

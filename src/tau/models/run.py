@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import Float, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tau.models.base import Json, Owned
@@ -28,7 +28,7 @@ class Run(Owned):
             postgresql_where=_CLAIMABLE,
         ),
         Index(
-            "ix_runs_active", "owner", "pipeline_id", sqlite_where=_ACTIVE, postgresql_where=_ACTIVE
+            "ix_runs_active", "pipeline_id", "owner", sqlite_where=_ACTIVE, postgresql_where=_ACTIVE
         ),
         Index("ix_runs_bad", "tenant_id", "id", sqlite_where=_BAD, postgresql_where=_BAD),
         Index(
@@ -62,6 +62,10 @@ class Run(Owned):
     attempt: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int] = mapped_column(default=1)
     launch_failures: Mapped[int] = mapped_column(default=0)
+    timeout: Mapped[float | None] = mapped_column(Float)
+    max_concurrent: Mapped[int | None]
+    cancel_requested_at: Mapped[datetime | None]
+    cancel_reason: Mapped[str | None] = mapped_column(Text)
     result: Mapped[Any | None] = mapped_column(Json)
     failure: Mapped[dict[str, Any] | None]
     fingerprint: Mapped[str | None] = mapped_column(String(16))

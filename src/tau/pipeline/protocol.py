@@ -14,7 +14,7 @@ Events (times `ts` are Unix seconds as float):
   {"k":"hello","ts","v":1,"pid","python"}                                user code is about to run
   {"k":"log","ts","level","message","source","step"?,"fields"?,"logger"?}
         source: ctx | print | stderr | logging (captured in the child), stdout | raw_stderr (by
-        the supervisor, from descriptors 1 and 2)
+        the supervisor, from descriptors 1 and 2), supervisor (its own warnings)
   {"k":"step_start","ts","step":1,"parent"?,"name","kind":"step"|"transform"}
   {"k":"step_end","ts","step":1,"status":"success"|"failed","ms","rows_in"?,"rows_out"?,
         "metrics"?,"error"?}

@@ -107,7 +107,8 @@ def _execute(request: JobRequest, channel: SocketChannel, recorder: Recorder) ->
     try:
         loaded = load_file(Path(request.source_path), request.file_name, origin=request.origin)
         if request.kind == "inspect":
-            specs = [pipeline.spec.to_dict() for pipeline in loaded.pipelines]
+            needs = {"secrets": _secret_names(Path(request.source_path))}
+            specs = [pipeline.spec.to_dict() | needs for pipeline in loaded.pipelines]
             return recorder.event(EventKind.RESULT, value={"pipelines": specs})
         return _run(loaded.get(request.pipeline or ""), request, channel)
     except LoadFailed as failed:
@@ -115,6 +116,12 @@ def _execute(request: JobRequest, channel: SocketChannel, recorder: Recorder) ->
     except BaseException as error:
         failure = describe(error, request.file_name)
         return recorder.event(EventKind.FAILURE, failure=failure)
+
+
+def _secret_names(path: Path) -> list[str]:
+    from tau.pipeline.needs import secret_names
+
+    return secret_names(path)
 
 
 def _run(pipeline: LoadedPipeline, request: JobRequest, channel: SocketChannel) -> JsonObject:

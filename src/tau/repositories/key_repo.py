@@ -7,7 +7,7 @@ from sqlalchemy import or_, select
 from tau.core.auth import NewKey, Scope
 from tau.core.database import Session
 from tau.models import ApiKey
-from tau.repositories.base import Repository, SessionT
+from tau.repositories.base import Repository, SessionT, decode_cursor, encode_cursor
 
 
 class KeyRepository(Repository[SessionT]):
@@ -24,6 +24,22 @@ class KeyRepository(Repository[SessionT]):
     async def find(self, key_id: str) -> ApiKey | None:
         return await self._session.get(ApiKey, key_id)
 
+    async def list_page(
+        self, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[ApiKey], int, str | None]:
+        """Keys by id, how many there are, and the cursor of the next page."""
+        mine = select(ApiKey).where(self._mine(ApiKey))
+        query = mine
+        if cursor is not None:
+            query = query.where(ApiKey.id > decode_cursor(cursor, str)[0])
+        rows = list((await self._session.scalars(query.order_by(ApiKey.id).limit(limit + 1))).all())
+        more = encode_cursor(rows[limit - 1].id) if len(rows) > limit else None
+        return rows[:limit], await self._count(mine), more
+
+    async def revoke(self: "KeyRepository[Session]", key: ApiKey, *, now: datetime) -> None:
+        key.revoked_at = now
+        await self._session.flush()
+
     async def add(
         self: "KeyRepository[Session]",
         key: NewKey,
@@ -31,6 +47,7 @@ class KeyRepository(Repository[SessionT]):
         name: str,
         scopes: frozenset[Scope],
         now: datetime,
+        expires_at: datetime | None = None,
     ) -> None:
         self._session.add(
             ApiKey(
@@ -40,6 +57,7 @@ class KeyRepository(Repository[SessionT]):
                 digest=key.digest,
                 scopes=sorted(scopes),
                 created_at=now,
+                expires_at=expires_at,
             )
         )
         await self._session.flush()

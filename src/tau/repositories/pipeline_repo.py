@@ -90,6 +90,17 @@ class PipelineRepository(Repository[SessionT]):
     async def find_version(self, pipeline_id: str, number: int) -> Version | None:
         return await self._session.get(Version, (pipeline_id, number))
 
+    async def list_versions(
+        self, pipeline_id: str, *, limit: int, cursor: str | None = None
+    ) -> tuple[list[Version], str | None]:
+        """Versions from the newest on, and the cursor of the next page."""
+        query = select(Version).where(Version.pipeline_id == pipeline_id)
+        if cursor is not None:
+            query = query.where(Version.number < decode_cursor(cursor, int)[0])
+        query = query.order_by(Version.number.desc()).limit(limit + 1)
+        rows = list((await self._session.scalars(query)).all())
+        return rows[:limit], encode_cursor(rows[limit - 1].number) if len(rows) > limit else None
+
     async def find_source(self, sha256: str) -> str | None:
         """The content of a stored file."""
         return await self._session.scalar(select(Source.content).where(Source.sha256 == sha256))
@@ -128,6 +139,23 @@ class PipelineRepository(Repository[SessionT]):
         pipeline.tag_index = tag_index(version.spec["tags"])
         pipeline.updated_at = version.created_at
         pipeline.undeployed_at = None
+        await self._session.flush()
+
+    async def point_to(
+        self: "PipelineRepository[Session]", pipeline: Pipeline, version: Version, *, now: datetime
+    ) -> None:
+        """Make a version the current one."""
+        pipeline.current_version = version.number
+        pipeline.stem = version.file_name.removesuffix(".py")
+        pipeline.tag_index = tag_index(version.spec["tags"])
+        pipeline.updated_at = now
+        await self._session.flush()
+
+    async def undeploy(
+        self: "PipelineRepository[Session]", pipeline: Pipeline, *, now: datetime
+    ) -> None:
+        """Take a pipeline out of service; versions and runs stay."""
+        pipeline.undeployed_at = now
         await self._session.flush()
 
     async def next_run_number(self: "PipelineRepository[Session]", pipeline_id: str) -> int:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, and_, func, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, func, or_, select, update
+from sqlalchemy.orm import aliased
 
 from tau.core.database import Session
 from tau.models import Run
@@ -22,6 +23,17 @@ _ACTIVE = sorted(ACTIVE_STATUSES)
 _BAD = sorted(BAD_STATUSES)
 _NO_SYNC = {"synchronize_session": False}
 
+_active = aliased(Run)
+_HAS_ROOM = or_(
+    Run.max_concurrent.is_(None),
+    select(func.count())
+    .select_from(_active)
+    .where(_active.pipeline_id == Run.pipeline_id, _active.status.in_(_ACTIVE))
+    .scalar_subquery()
+    < Run.max_concurrent,
+)
+"""Whether a run's pipeline has fewer active runs than it may have at a time."""
+
 
 class RunRepository(Repository[SessionT]):
     # --- finding ---------------------------------------------------------------------------
@@ -29,6 +41,10 @@ class RunRepository(Repository[SessionT]):
     async def find(self, run_id: str) -> Run | None:
         query = select(Run).where(self._mine(Run), Run.id == run_id)
         return (await self._session.scalars(query)).one_or_none()
+
+    async def find_status(self, run_id: str) -> RunStatus | None:
+        status = await self._session.scalar(select(Run.status).where(Run.id == run_id))
+        return RunStatus(status) if status is not None else None
 
     async def list_by_prefix(self, prefix: str, *, limit: int) -> list[Run]:
         """Runs whose id starts so; a range, since LIKE uses no index in every collation."""
@@ -128,9 +144,30 @@ class RunRepository(Repository[SessionT]):
         query = select(Run).where(Run.owner == owner, Run.status.in_(_ACTIVE)).order_by(Run.id)
         return list((await self._session.scalars(query)).all())
 
-    async def next_available_at(self) -> datetime | None:
-        """When the next queued or retrying run may start."""
-        query = select(func.min(Run.available_at)).where(Run.status.in_(_CLAIMABLE))
+    async def list_pending(self, pipeline_id: str) -> list[Run]:
+        """Runs of a pipeline that no attempt has been claimed for."""
+        query = select(Run).where(
+            Run.pipeline_id == pipeline_id, Run.status.in_([*_CLAIMABLE, RunStatus.WAITING])
+        )
+        return list((await self._session.scalars(query.order_by(Run.number))).all())
+
+    async def list_running(self, pipeline_id: str) -> list[Run]:
+        """Runs of a pipeline with an attempt that executes, the oldest first."""
+        query = select(Run).where(Run.pipeline_id == pipeline_id, Run.status.in_(_ACTIVE))
+        return list((await self._session.scalars(query.order_by(Run.number))).all())
+
+    async def list_to_kill(self, owner: str) -> list[Run]:
+        """Runs that this owner executes and somebody wants cancelled."""
+        query = select(Run).where(
+            Run.status.in_(_ACTIVE), Run.owner == owner, Run.cancel_requested_at.is_not(None)
+        )
+        return list((await self._session.scalars(query)).all())
+
+    async def next_available_at(self, *, after: datetime) -> datetime | None:
+        """When the next queued or retrying run may start that has to wait until then."""
+        query = select(func.min(Run.available_at)).where(
+            Run.status.in_(_CLAIMABLE), Run.available_at > after
+        )
         return await self._session.scalar(query)
 
     # --- moving ----------------------------------------------------------------------------
@@ -144,11 +181,17 @@ class RunRepository(Repository[SessionT]):
         """Candidates for a claim, the most urgent first; nothing is locked."""
         query = (
             select(Run)
-            .where(Run.status.in_(_CLAIMABLE), Run.available_at <= now)
+            .where(Run.status.in_(_CLAIMABLE), Run.available_at <= now, _HAS_ROOM)
             .order_by(Run.priority, Run.available_at, Run.id)
             .limit(limit)
         )
         return list((await self._session.scalars(query)).all())
+
+    async def lock_pipeline(self: "RunRepository[Session]", pipeline_id: str) -> None:
+        """Claims of one pipeline one after the other; SQLite's write transactions are so anyway."""
+        if self._session.get_bind().dialect.name == "postgresql":
+            key = func.hashtext(f"claim:{pipeline_id}")
+            await self._session.execute(select(func.pg_advisory_xact_lock(key)))
 
     async def claim(
         self: "RunRepository[Session]", run_id: str, *, owner: str, now: datetime
@@ -156,7 +199,7 @@ class RunRepository(Repository[SessionT]):
         """Compare and set: (fence, attempt) if this owner has the run now, else None."""
         move = (
             update(Run)
-            .where(Run.id == run_id, Run.status.in_(_CLAIMABLE), Run.available_at <= now)
+            .where(Run.id == run_id, Run.status.in_(_CLAIMABLE), Run.available_at <= now, _HAS_ROOM)
             .values(
                 status=RunStatus.STARTING,
                 status_reason=None,
@@ -194,6 +237,27 @@ class RunRepository(Repository[SessionT]):
     async def explain(self: "RunRepository[Session]", run_id: str, reason: str) -> None:
         """Say why a run stands where it stands."""
         await self._move(Run.id == run_id, status_reason=reason)
+
+    async def cancel_pending(
+        self: "RunRepository[Session]", run_id: str, *, reason: str, now: datetime
+    ) -> bool:
+        """waiting, queued or retrying → cancelled; False where an attempt was claimed first."""
+        pending = and_(Run.id == run_id, Run.status.in_([*_CLAIMABLE, RunStatus.WAITING]))
+        return await self._move(
+            pending,
+            status=RunStatus.CANCELLED,
+            status_reason=reason,
+            finished_at=now,
+            cancel_requested_at=now,
+            cancel_reason=reason,
+        )
+
+    async def request_cancel(
+        self: "RunRepository[Session]", run_id: str, *, reason: str, now: datetime
+    ) -> bool:
+        """Leave word for the owner of a starting or running attempt; the first word stands."""
+        running = and_(Run.id == run_id, Run.status.in_(_ACTIVE), Run.cancel_requested_at.is_(None))
+        return await self._move(running, cancel_requested_at=now, cancel_reason=reason)
 
     async def requeue(
         self: "RunRepository[Session]",

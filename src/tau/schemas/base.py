@@ -23,6 +23,13 @@ class Input(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Change(Input):
+    """What every change may say: why, and whether it is only to be tried."""
+
+    dry_run: bool = False
+    reason: Reason | None = None
+
+
 class Output(BaseModel):
     """Base of what the daemon answers; fields that are None are left out."""
 

@@ -1,17 +1,56 @@
 """Runs on the wire."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from tau.schemas.base import Cut, Input, JsonObject, Output, Reason, UtcTime
+from tau.pipeline.durations import parse_duration
+from tau.schemas.base import Change, Cut, JsonObject, Output, UtcTime
 
 
-class RunCreate(Input):
-    """A request to run a pipeline."""
+class RunCreate(Change):
+    """A request to run a pipeline.
+
+    `timeout` (seconds, or text such as "30m") goes before the pipeline's own. `dry_run` says what
+    would happen, `validate_only` checks the params; neither queues a run or executes code.
+    """
 
     params: JsonObject = Field(default_factory=dict)
-    reason: Reason | None = None
+    timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0)] | None = None
+    validate_only: bool = False
+
+
+class SecretNeed(Output):
+    """A secret that the pipeline's code names, and whether it could be handed out."""
+
+    name: str
+    set: bool
+
+
+class RunPlan(Output):
+    """What a request for a run would do."""
+
+    dry_run: bool = True
+    pipeline: str
+    version: int
+    params: JsonObject
+    timeout: float
+    max_attempts: int
+    secrets: list[SecretNeed] | None = None
+    would: str
+    why: str | None = None
+    rerun_of: str | None = None
+    next: list[str] | None = None
+
+
+class ParamsCheck(Output):
+    """That a request's params pass what can be checked without running code."""
+
+    valid: bool
+    pipeline: str
+    version: int
+    params: JsonObject
+    next: list[str] | None = None
 
 
 class RequestedBy(Output):
@@ -50,6 +89,7 @@ class RunRead(Output):
     checks: CheckCounts | None = None
     logs: LogCounts | None = None
     trigger: str
+    rerun_of: str | None = None
     attempt: int
     max_attempts: int
     params: JsonObject

@@ -27,7 +27,7 @@ from tau.services.inspection import Inspector
 from tau.services.schedule_view import read_schedule, spec_of
 
 MAX_SOURCE_BYTES = 1024 * 1024
-NOT_ACTED_ON = ("schedule", "every", "depends_on", "max_concurrent")
+NOT_ACTED_ON = ("schedule", "every", "depends_on")
 
 
 @dataclass

@@ -5,8 +5,9 @@ move happens in its transaction: the attempt's row, the state a success keeps, t
 """
 
 import hashlib
+import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from tau.repositories.state_repo import StateRepository
 from tau.services.event_rows import storable, to_row
 
 MAX_LAUNCH_FAILURES = 5
+MAX_RETRY_DELAY_S = 86_400.0
 LAUNCH_RETRY_DELAY = timedelta(seconds=1)
 RETRIED = frozenset({RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.CRASHED})
 
@@ -43,6 +45,7 @@ class Claim:
     sha256: str
     file_name: str
     origin: str | None
+    timeout: float | None
     spec: JsonObject
     params: JsonObject
     facts: JsonObject
@@ -78,8 +81,16 @@ Report = Started | Told | Ended
 
 
 class ExecutionService:
-    def __init__(self, db: Database, clock: Clock, *, owner: str, signals: Signals) -> None:
-        self._db, self._clock = db, clock
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        owner: str,
+        signals: Signals,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self._db, self._clock, self._random = db, clock, random
         self._owner = owner
         self._signals = signals
 
@@ -98,6 +109,8 @@ class ExecutionService:
 
     async def _claim_one(self, session: Session, run: Run, now: datetime) -> Claim | None:
         runs = RunRepository(session)
+        if run.max_concurrent is not None:
+            await runs.lock_pipeline(run.pipeline_id)
         claimed = await runs.claim(run.id, owner=self._owner, now=now)
         if claimed is None:
             return None
@@ -132,6 +145,7 @@ class ExecutionService:
             sha256=version.source_sha256,
             file_name=version.file_name,
             origin=version.origin,
+            timeout=run.timeout or version.spec.get("timeout"),
             spec=version.spec,
             params=run.params,
             facts=facts,
@@ -149,6 +163,12 @@ class ExecutionService:
                 for run in await RunRepository(session).list_active(self._owner)
             ]
 
+    async def to_kill(self) -> list[tuple[str, str]]:
+        """The runs of this daemon that are to end: their ids and why."""
+        async with self._db.read() as session:
+            found = await RunRepository(session).list_to_kill(self._owner)
+        return [(run.id, run.cancel_reason or "cancelled") for run in found]
+
     async def source(self, sha256: str) -> str | None:
         async with self._db.read() as session:
             return await PipelineRepository(session).find_source(sha256)
@@ -162,9 +182,9 @@ class ExecutionService:
         return {"data": found.data, "run_number": found.run_number}
 
     async def next_due(self) -> datetime | None:
-        """When the next queued or retrying run may start."""
+        """When the next run that has to wait may start."""
         async with self._db.read() as session:
-            return await RunRepository(session).next_available_at()
+            return await RunRepository(session).next_available_at(after=self._clock.now())
 
     # --- reporting -------------------------------------------------------------------------
 
@@ -233,8 +253,6 @@ class ExecutionService:
         )
         if status is RunStatus.SUCCESS and record.state is not None:
             await self._keep_state(session, claim, record, now)
-        if values["status"] is RunStatus.RETRYING:
-            session.after_commit(lambda: self._signals.notify(NEW_WORK))
 
     def _outcome(
         self, run: Run, claim: Claim, record: ExitRecord, reason: str | None, now: datetime
@@ -242,8 +260,11 @@ class ExecutionService:
         """The columns of the run after this attempt: final, or waiting for its next one."""
         status = RunStatus(record.status)
         common = {"failure": record.failure, "status_reason": reason}
+        if run.cancel_requested_at is not None and status is not RunStatus.SUCCESS:
+            common["status_reason"] = run.cancel_reason
+            status = RunStatus.CANCELLED
         if status in RETRIED and claim.attempt < run.max_attempts and _worth_retrying(record):
-            delay = retry_delay(claim.spec, claim.attempt)
+            delay = retry_delay(claim.spec, claim.attempt, jitter=self._random())
             return common | {"status": RunStatus.RETRYING, "available_at": now + delay}
         return common | {
             "status": status,
@@ -275,7 +296,9 @@ class ExecutionService:
             run = await runs.find(claim.run_id)
             if run is None:
                 return
-            if run.launch_failures + 1 >= MAX_LAUNCH_FAILURES:
+            if run.cancel_requested_at is not None:
+                await self._record_end(session, claim, crash(claim, reason))
+            elif run.launch_failures + 1 >= MAX_LAUNCH_FAILURES:
                 record = crash(claim, f"could not be started {MAX_LAUNCH_FAILURES} times: {reason}")
                 await self._record_end(session, claim, record)
             elif await runs.requeue(
@@ -299,11 +322,19 @@ def crash(claim: Claim, reason: str) -> ExitRecord:
     )
 
 
-def retry_delay(spec: JsonObject, attempt: int) -> timedelta:
-    """How long after the end of `attempt` (1, 2, …) the next one may start."""
+def retry_delay(spec: JsonObject, attempt: int, *, jitter: float) -> timedelta:
+    """How long after the end of `attempt` (1, 2, …) the next one may start.
+
+    `jitter` (0 to 1) adds up to a tenth, so that runs which failed together do not come back
+    together.
+    """
     delay = float(spec.get("retry_delay") or 0)
     backoff = float(spec.get("retry_backoff") or 1)
-    return timedelta(seconds=min(delay * backoff ** (attempt - 1), 86_400))
+    try:
+        seconds = delay * backoff ** (attempt - 1)
+    except OverflowError:
+        seconds = MAX_RETRY_DELAY_S
+    return timedelta(seconds=min(seconds * (1 + 0.1 * jitter), MAX_RETRY_DELAY_S))
 
 
 def fingerprint(pipeline: str, record: ExitRecord) -> str:

@@ -7,17 +7,20 @@ from tau.core import auth
 from tau.core.auth import Actor, NewKey, Scope
 from tau.core.clock import Clock
 from tau.core.database import Database
-from tau.errors import KeyInvalid
+from tau.core.ids import IdFactory
+from tau.errors import KeyInUse, KeyInvalid, KeyNotFound
+from tau.repositories.audit_repo import AuditRepository
 from tau.repositories.key_repo import KeyRepository
+from tau.schemas.base import Change
+from tau.schemas.key import KeyCreate, KeyCreated, KeyList, KeyRevoked, KeyRow
 
 CACHED = timedelta(seconds=2)
 """How long a verified key is taken without asking the store; revocation is that late at most."""
 
 
 class KeyService:
-    def __init__(self, db: Database, clock: Clock) -> None:
-        self._db = db
-        self._clock = clock
+    def __init__(self, db: Database, clock: Clock, ids: IdFactory) -> None:
+        self._db, self._clock, self._ids = db, clock, ids
         self._verified: dict[bytes, tuple[datetime, Actor]] = {}
 
     async def accept(self, text: str, *, name: str) -> None:
@@ -28,6 +31,63 @@ class KeyService:
             if await keys.find(key.key_id) is None:
                 admin = frozenset({Scope.ADMIN})
                 await keys.add(key, name=name, scopes=admin, now=self._clock.now())
+
+    async def list(self, *, limit: int, cursor: str | None = None) -> KeyList:
+        async with self._db.read() as session:
+            rows, total, more = await KeyRepository(session).list_page(limit=limit, cursor=cursor)
+        return KeyList(
+            keys=[KeyRow.model_validate(row) for row in rows], total=total, next_cursor=more
+        )
+
+    async def create(self, request: KeyCreate, actor: Actor) -> KeyCreated:
+        """A new key; its text is in this answer and nowhere else."""
+        now, scopes = self._clock.now(), frozenset(request.scopes)
+        expires = now + timedelta(seconds=request.expires) if request.expires else None
+        made = KeyCreated(name=request.name, scopes=sorted(scopes), expires_at=expires)
+        if request.dry_run:
+            return made.model_copy(update={"dry_run": True})
+        key = auth.new_key()
+        async with self._db.transaction() as session:
+            await KeyRepository(session).add(
+                key, name=request.name, scopes=scopes, now=now, expires_at=expires
+            )
+            await AuditRepository(session).add(
+                self._ids.new(),
+                "key.create",
+                target=request.name,
+                actor=actor,
+                now=now,
+                reason=request.reason,
+                detail={"id": key.key_id, "scopes": sorted(scopes)},
+            )
+        return made.model_copy(
+            update={"id": key.key_id, "key": key.text, "next": [f"tau keys revoke {key.key_id}"]}
+        )
+
+    async def revoke(self, key_id: str, request: Change, actor: Actor) -> KeyRevoked:
+        """Take a key away, at once in this daemon. Raises KeyNotFound, KeyInUse."""
+        if key_id == actor.key_id:
+            raise KeyInUse(hint="Use another admin key to revoke this one.")
+        async with self._db.transaction() as session:
+            keys, now = KeyRepository(session), self._clock.now()
+            key = await keys.find_live(key_id, now=now)
+            if key is None:
+                raise KeyNotFound(f"No live key {key_id[:40]!r}.", next=["tau keys list"])
+            if not request.dry_run:
+                await keys.revoke(key, now=now)
+                session.after_commit(self._verified.clear)
+                await AuditRepository(session).add(
+                    self._ids.new(),
+                    "key.revoke",
+                    target=key.name,
+                    actor=actor,
+                    now=now,
+                    reason=request.reason,
+                    detail={"id": key.id},
+                )
+        return KeyRevoked(
+            id=key.id, name=key.name, revoked=not request.dry_run, dry_run=request.dry_run
+        )
 
     async def authenticate(self, text: str) -> Actor:
         """Who holds this key. Raises KeyInvalid."""

@@ -52,6 +52,7 @@ def _row_facts(run: Run) -> dict[str, Any]:
         "status": run.status,
         "reason": run.status_reason,
         "trigger": run.trigger,
+        "rerun_of": run.rerun_of,
         "attempt": run.attempt,
         "max_attempts": run.max_attempts,
         "params": run.params,

@@ -1,8 +1,8 @@
 """A fresh, single-threaded interpreter with the child's modules loaded, which forks supervisors.
 
 `python -m tau.workers.zygote FD`. On the stream socket FD: requests {"id","attempt_dir"} come as
-JSON lines, {"id","pid"} or {"id","error"} go back. The end of the socket is the zygote's end;
-supervisors that run are not touched by it.
+JSON lines, {"ready"} and then {"id","pid"} or {"id","error"} go back. The end of the socket is
+the zygote's end; supervisors that run are not touched by it.
 """
 
 import codecs
@@ -34,7 +34,8 @@ class Zygote:
         self._supervisors: set[int] = set()
 
     def serve(self) -> None:
-        """Answer requests until the socket ends."""
+        """Answer requests until the socket ends; the first line says that it is ready."""
+        self._tell({"ready": True})
         poll = select.poll()
         poll.register(self._channel, select.POLLIN)
         poll.register(self._wake_fd, select.POLLIN)

@@ -16,6 +16,7 @@ from tau.workers.launchers import LaunchFailed
 logger = logging.getLogger("tau.workers")
 
 _ZYGOTE_FD = 3
+_START_S = 30.0
 _SHORT_LIFE_S = 1.0
 _CLOSE_S = 5.0
 
@@ -27,7 +28,7 @@ class ZygoteLost(LaunchFailed):
 class ZygoteLauncher:
     """Has supervisors forked by a zygote, and starts a new one when it has died.
 
-    A zygote that does not answer for `patience` seconds is killed.
+    A zygote that has started and does not answer for `patience` seconds is killed.
     """
 
     def __init__(self, *, patience: float) -> None:
@@ -51,6 +52,8 @@ class ZygoteLauncher:
     async def _fork(self, attempt_dir: Path) -> int:
         zygote = await self._ready()
         try:
+            async with asyncio.timeout(_START_S):
+                await zygote.has_started.wait()
             async with asyncio.timeout(self._patience):
                 answer = await zygote.ask({"attempt_dir": str(attempt_dir)})
         except TimeoutError:
@@ -111,6 +114,8 @@ class _Connection:
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[JsonObject]] = {}
         self._task = asyncio.create_task(self._receive())
+        self.has_started = asyncio.Event()
+        """Set by the zygote's first word; also by its end, so that nobody waits in vain."""
         self.has_ended = False
         self._is_collected = False
 
@@ -168,11 +173,13 @@ class _Connection:
         loop = asyncio.get_running_loop()
         since = loop.time()
         while line := await self._read_line():
+            self.has_started.set()
             answer = decode_line(line) or {}
             waiting = self._waiting.get(answer.get("id", 0))
             if waiting is not None and not waiting.done():
                 waiting.set_result(answer)
         self.has_ended = True
+        self.has_started.set()
         self._writer.close()
         for waiting in self._waiting.values():
             if not waiting.done():
