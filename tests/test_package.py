@@ -36,6 +36,7 @@ def test_authoring_imports_nothing_heavy() -> None:
         "tau.pipeline.context",
         "tau.pipeline.decorators",
         "tau.pipeline.durations",
+        "tau.pipeline.exceptions",
         "tau.pipeline.options",
         "tau.pipeline.spec",
         "tau.pipeline.types",

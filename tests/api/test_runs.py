@@ -115,8 +115,10 @@ async def test_params_are_checked_by_the_model(api: Api) -> None:
     await api.deploy(source)
     good = await api.run("p", params={"day": "monday"})
     assert good["result"] == {"day": "monday", "n": 3}
-    bad = await api.run("p", params={"n": "x"})
+    bad = await api.run("p", params={"day": "monday", "n": "x"})
     assert (bad["status"], bad["failure"]["code"]) == ("failed", "params.invalid")
+    missing = await api.client.post("/api/v1/pipelines/p/runs", json={"params": {}})
+    assert is_problem(missing, "params.invalid")["fields"][0]["field"] == "day"
 
 
 async def test_secrets_are_asked_for_and_never_shown(api: Api) -> None:

@@ -22,7 +22,9 @@ from tau.services.execution_service import (
     Started,
     Told,
 )
+from tau.services.run_plan import Planner
 from tau.services.run_service import RunService
+from tau.services.secret_service import SecretService
 from tau.testing import FakeClock
 
 Queue = Callable[..., Awaitable[str]]
@@ -40,12 +42,19 @@ def signals() -> Signals:
 
 @pytest.fixture
 def execution(database: Database, clock: FakeClock, signals: Signals) -> ExecutionService:
-    return ExecutionService(database, clock, owner="node-a", signals=signals)
+    return ExecutionService(database, clock, owner="node-a", signals=signals, random=lambda: 0.0)
 
 
 @pytest.fixture
 def queue(database: Database, clock: FakeClock, signals: Signals) -> Queue:
-    service = RunService(database, clock, UlidFactory(), signals=signals, queue_limit=1000)
+    service = RunService(
+        database,
+        clock,
+        UlidFactory(),
+        signals=signals,
+        planner=Planner(default_timeout=60.0, secrets=SecretService({})),
+        queue_limit=1000,
+    )
 
     async def queue_run(name: str = "orders", **params: object) -> str:
         return (await service.create(name, RunCreate(params=params), ACTOR)).id

@@ -6,6 +6,7 @@ from fastapi import Query, Response
 
 from tau.api.deps import Deployer, IdempotencyKey, Reader, ServicesDep
 from tau.api.routing import Router
+from tau.schemas.base import Change
 from tau.schemas.pipeline import (
     CodeRead,
     DeploymentCreate,
@@ -13,6 +14,7 @@ from tau.schemas.pipeline import (
     PipelineList,
     PipelineRead,
 )
+from tau.schemas.version import DiffRead, Rollback, RollbackRead, UndeployRead, VersionList
 
 router = Router(tags=["pipelines"])
 Limit = Annotated[int, Query(ge=1, le=200)]
@@ -57,3 +59,39 @@ async def get_code(
 ) -> CodeRead:
     """The source of a version."""
     return await services.pipelines.code(name, version=version)
+
+
+@router.get("/pipelines/{name}/versions")
+async def list_versions(
+    name: str, actor: Reader, services: ServicesDep, limit: Limit = 20, cursor: str | None = None
+) -> VersionList:
+    """The versions of a pipeline, the newest first."""
+    return await services.versions.list(name, limit=limit, cursor=cursor)
+
+
+@router.get("/pipelines/{name}/diff")
+async def diff_versions(
+    name: str,
+    actor: Reader,
+    services: ServicesDep,
+    start: Annotated[int | None, Query(alias="from", ge=1)] = None,
+    end: Annotated[int | None, Query(alias="to", ge=1)] = None,
+) -> DiffRead:
+    """What changed from one version to another."""
+    return await services.versions.diff(name, start=start, end=end)
+
+
+@router.post("/pipelines/{name}/rollback")
+async def rollback(
+    name: str, request: Rollback, actor: Deployer, services: ServicesDep
+) -> RollbackRead:
+    """Make an older version the current one."""
+    return await services.versions.rollback(name, request, actor)
+
+
+@router.post("/pipelines/{name}/undeploy")
+async def undeploy(
+    name: str, request: Change, actor: Deployer, services: ServicesDep
+) -> UndeployRead:
+    """Take a pipeline out of service; its history stays."""
+    return await services.versions.undeploy(name, request, actor)

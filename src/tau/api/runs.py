@@ -10,7 +10,17 @@ from tau.api.deps import IdempotencyKey, Reader, Runner, ServicesDep
 from tau.api.pipelines import Limit
 from tau.api.routing import Router
 from tau.pipeline.types import Level, RunStatus
-from tau.schemas.run import ErrorList, InspectRead, LogList, RunCreate, RunList, RunRead
+from tau.schemas.base import Change
+from tau.schemas.run import (
+    ErrorList,
+    InspectRead,
+    LogList,
+    ParamsCheck,
+    RunCreate,
+    RunList,
+    RunPlan,
+    RunRead,
+)
 
 router = Router(tags=["runs"])
 
@@ -23,11 +33,40 @@ async def create_run(
     actor: Runner,
     services: ServicesDep,
     idempotency_key: IdempotencyKey = None,
-) -> RunRead:
-    """Queue a run; it is durable when this answers."""
+) -> RunRead | RunPlan | ParamsCheck:
+    """Queue a run; it is durable when this answers. Or only plan or check it: 200."""
+    if request.dry_run or request.validate_only:
+        response.status_code = 200
+        return await services.runs.plan(name, request)
     run = await services.runs.create(name, request, actor, idempotency_key=idempotency_key)
     response.headers["Location"] = f"/api/v1/runs/{run.id}"
     return run
+
+
+@router.post("/runs/{reference}/retry", status_code=202)
+async def retry_run(
+    reference: str,
+    request: Change,
+    response: Response,
+    actor: Runner,
+    services: ServicesDep,
+    idempotency_key: IdempotencyKey = None,
+) -> RunRead | RunPlan:
+    """A new run of the current version with an ended run's params and interval."""
+    run = await services.runs.retry(reference, request, actor, idempotency_key=idempotency_key)
+    if isinstance(run, RunPlan):
+        response.status_code = 200
+    else:
+        response.headers["Location"] = f"/api/v1/runs/{run.id}"
+    return run
+
+
+@router.post("/runs/{reference}/cancel")
+async def cancel_run(
+    reference: str, request: Change, actor: Runner, services: ServicesDep
+) -> RunRead:
+    """End a run and its processes; one that executes may take its grace to be gone."""
+    return await services.traces.get(await services.runs.cancel(reference, request, actor))
 
 
 @router.get("/runs")

@@ -1,5 +1,6 @@
 """The commands of `taud`: start, stop, status."""
 
+from tau.commands.options import FIELDS
 from tau.commands.spec import Command, Option, Output
 
 START = Command(
@@ -55,9 +56,10 @@ STATUS = Command(
     name="status",
     group="daemon",
     summary="Say whether a daemon runs in this home, and where it answers.",
+    params=(FIELDS,),
     output=Output(
         description="The daemon of this home.",
-        keys=("running", "pid", "url", "version", "started_at", "home"),
+        keys=("running", "pid", "host", "port", "url", "version", "started_at", "home", "next"),
     ),
     examples=("taud status",),
     program="taud",

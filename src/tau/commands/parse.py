@@ -17,12 +17,16 @@ from tau.commands.spec import Argument, Command, Option, Program
 
 
 class HelpAsked(Exception):
-    """`--help` was given, or nothing at all. `text` is for a terminal."""
+    """`--help` was given, or nothing at all. `text` is for a terminal.
 
-    def __init__(self, command: Command | None, text: str) -> None:
+    It is about a command, or about the commands that begin with the word `family`, or about all.
+    """
+
+    def __init__(self, command: Command | None, text: str, *, family: str | None = None) -> None:
         super().__init__(text)
         self.command = command
         self.text = text
+        self.family = family
 
 
 class VersionAsked(Exception):
@@ -31,9 +35,10 @@ class VersionAsked(Exception):
 
 @dataclass
 class Parsed:
-    """What the command line said; filled while it is parsed."""
+    """What the command line `words` said; filled while it is parsed."""
 
     program: Program
+    words: Sequence[str] = ()
     command: Command | None = None
     values: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
@@ -47,7 +52,7 @@ class Parsed:
 
 def parse(program: Program, argv: Sequence[str]) -> Parsed:
     """Raises what Typer raises for a usage error, UnknownCommand, HelpAsked, VersionAsked."""
-    parsed = Parsed(program)
+    parsed = Parsed(program, argv)
     app = typer.Typer(
         cls=_Group, name=program, add_completion=False, rich_markup_mode=None,
         context_settings={"help_option_names": []},
@@ -58,28 +63,33 @@ def parse(program: Program, argv: Sequence[str]) -> Parsed:
     group = typer.main.get_command(app)
     _without_pydantic(group)
     group.main(args=list(argv), prog_name=program, standalone_mode=False)
-    for option in (*registry.global_options(program), *_options(parsed.command)):
-        store = parsed.options if option in registry.global_options(program) else parsed.values
-        store[option.keyword] = values.convert(option, store.get(option.keyword))
+    for option in registry.global_options(program):
+        parsed.options[option.keyword] = values.convert(option, parsed.options.get(option.keyword))
+    for param in parsed.command.params if parsed.command else ():
+        name = param.name if isinstance(param, Argument) else param.keyword
+        parsed.values[name] = values.convert(param, parsed.values.get(name))
     return parsed
 
 
-def _options(command: Command | None) -> tuple[Option, ...]:
-    return command.options if command else ()
-
-
 def _needed(program: Program, argv: Sequence[str]) -> tuple[Command, ...]:
-    """The named command alone where the first word names one: making all costs milliseconds."""
+    """Only what begins with the first word, where that names a command: all cost milliseconds."""
     commands = registry.of_program(program)
-    named = tuple(c for c in commands if argv and c.name == argv[0])
+    named = tuple(c for c in commands if argv and c.first_word == argv[0])
     return named or commands
 
 
 class _Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args[0] not in self.commands:
-            raise registry.unknown(ctx.info_name, args[0], rest=args[1:])
-        return super().resolve_command(ctx, args)
+        program, word = ctx.info_name, args[0]
+        command, rest = registry.match(program, args)
+        if command.name != word and rest[:1] in (["--help"], ["-h"]) and len(args) == len(rest) + 1:
+            raise HelpAsked(None, _text_of_family(program, word), family=word)
+        return super().resolve_command(ctx, [command.name, *rest])
+
+
+def _text_of_family(program: Program, word: str) -> str:
+    lines = [f"{command.usage}\n    {command.summary}" for command in registry.family(program, word)]
+    return "\n\n".join([f"The commands of {program} {word}:", *lines])
 
 
 class _AsTyped:

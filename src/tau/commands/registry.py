@@ -1,14 +1,17 @@
 """All commands, and how to find one."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from tau.commands import daemon, pipelines, runs, system
+from tau.commands import access, daemon, pipelines, runs, system, traces, versions
 from tau.commands.spec import Command, Option, Program
 from tau.errors import UnknownCommand
 
 COMMANDS: tuple[Command, ...] = (
     *pipelines.COMMANDS,
+    *versions.COMMANDS,
     *runs.COMMANDS,
+    *traces.COMMANDS,
+    *access.COMMANDS,
     *system.COMMANDS,
     *daemon.COMMANDS,
 )
@@ -52,32 +55,83 @@ def of_program(program: Program) -> tuple[Command, ...]:
     return tuple(command for command in COMMANDS if command.program == program)
 
 
+def family(program: Program, word: str) -> tuple[Command, ...]:
+    """The commands of two words that begin with this one: those of `keys`."""
+    return tuple(c for c in of_program(program) if c.name.startswith(f"{word} "))
+
+
 def global_options(program: Program) -> tuple[Option, ...]:
     """The options that stand before or after any command."""
     return (OUTPUT, ENVIRONMENT) if program == "tau" else (OUTPUT,)
 
 
+def find(program: Program, name: str) -> Command | None:
+    """The command of that name, or None."""
+    return next((c for c in of_program(program) if c.name == name), None)
+
+
 def get(program: Program, name: str) -> Command:
     """The command of that name. Raises UnknownCommand with the nearest one."""
-    for command in of_program(program):
-        if command.name == name:
-            return command
-    raise unknown(program, name)
+    found = find(program, name)
+    if found is None:
+        raise unknown(program, name.split() or [name])
+    return found
 
 
-def unknown(program: Program, name: str, *, rest: Iterable[str] = ()) -> UnknownCommand:
-    """The error for a word that is no command; `rest` is what followed it."""
+def match(program: Program, words: Sequence[str]) -> tuple[Command, list[str]]:
+    """The command that `words` begin with, and the words after it.
+
+    Global options may stand between the two words of a command. The first of them alone means
+    the `list` of its family: `keys` is `keys list`. Raises UnknownCommand.
+    """
+    first, rest = words[0], list(words[1:])
+    place = _next_word(program, rest)
+    if place is not None:
+        command = find(program, f"{first} {rest[place]}")
+        if command:
+            return command, [*rest[:place], *rest[place + 1 :]]
+    alone = find(program, first) or find(program, f"{first} list")
+    if alone is None:
+        raise unknown(program, words)
+    if place is not None and not alone.arguments and family(program, first):
+        raise unknown(program, [first, *rest[place:], *rest[:place]])
+    return alone, rest
+
+
+def _next_word(program: Program, words: Sequence[str]) -> int | None:
+    """Where the first word stands, past the global options; None where something else is first."""
+    takes = {name for o in global_options(program) for name in (o.name, o.short) if name}
+    place = 0
+    while place < len(words) and words[place].startswith("-"):
+        word = words[place]
+        if word in takes:
+            place += 2
+        elif word.partition("=")[0] in takes or (word[:2] in takes and word[1:2] != "-"):
+            place += 1
+        else:
+            return None
+    return place if place < len(words) else None
+
+
+def unknown(program: Program, words: Sequence[str]) -> UnknownCommand:
+    """The error for words that name no command: with the nearest one, and what follows kept."""
     from difflib import get_close_matches
     from shlex import join
 
-    names = [command.name for command in of_program(program)]
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"Did you mean `{program} {near[0]}`?" if near else None
-    corrected = [join([program, near[0], *rest])] if near else []
+    relatives = family(program, words[0])
+    place = 1 if relatives and words[1:] else 0
+    known = relatives or of_program(program)
+    choices = dict.fromkeys(c.name.split()[place] for c in known)
+    near = get_close_matches(words[place], choices, n=1, cutoff=0.6 if place else 0.5)
+    begin = [program, *words[:place], *near]
+    meant = (c for c in known if near and f"{program} {c.name} ".startswith(join(begin) + " "))
     return UnknownCommand(
-        f"No such command: {name}.",
-        hint=hint,
-        next=[*corrected, "tau schema"],
-        commands=names,
-        example=get(program, near[0]).examples[0] if near else COMMANDS[0].examples[0],
+        f"No such command: {' '.join(words[: place + 1])}.",
+        hint=f"Did you mean `{join(begin)}`?" if near else None,
+        next=[
+            *([join([*begin, *words[place + 1 :]])] if near else []),
+            f"tau schema {words[0]}" if relatives else "tau schema",
+        ],
+        commands=[command.name for command in known],
+        example=next(meant, known[0]).examples[0],
     )

@@ -1,26 +1,27 @@
-"""The commands on runs: run, wait, runs, inspect, logs, errors."""
+"""The commands on runs: run, retry, cancel, wait, runs."""
 
-from tau.commands.pipelines import CURSOR, IMPORT_ERRORS, LIMIT, NAME_ERRORS, REASON
+from tau.commands.options import CURSOR, DETACH, DRY_RUN, FIELDS, FULL, REASON, WAIT
+from tau.commands.pipelines import IMPORT_ERRORS, NAME_ERRORS
 from tau.commands.spec import Argument, Command, Option, Output
 
 STATUSES = (
     "waiting", "queued", "starting", "running", "retrying",
     "success", "failed", "timeout", "cancelled", "skipped", "crashed",
 )  # fmt: skip
-LEVELS = ("debug", "info", "warning", "error")
 
 REF = "a run's id, a unique prefix of it, NAME#7, NAME@last, NAME@last-failed, NAME@last-success"
 RUN_ERRORS = ("run.not_found", "run.ambiguous", *NAME_ERRORS)
 RUN_KEYS = (
-    "run", "id", "pipeline", "number", "version", "status", "reason", "created_at", "started_at",
-    "finished_at", "duration_ms", "attempt", "max_attempts", "params", "result", "failure",
-    "steps", "checks", "logs", "requested_by", "truncated", "next",
+    "run", "id", "pipeline", "number", "version", "status", "reason", "failure", "result", "steps",
+    "checks", "logs", "trigger", "rerun_of", "attempt", "max_attempts", "params", "created_at",
+    "started_at", "finished_at", "duration_ms", "queued_ms", "requested_by", "truncated", "next",
 )  # fmt: skip
+ROW_KEYS = (
+    "run", "id", "status", "version", "trigger", "created_at", "duration_ms", "error", "reason",
+)  # fmt: skip
+PLAN_KEYS = ("dry_run", "timeout", "secrets", "would", "why")
 OUTCOME = (4, "the run failed, timed out, crashed, was cancelled or skipped")
-TARGET = Argument(
-    name="target", metavar="NAME|RUN", required=False, help=f"A pipeline (its last run), or {REF}."
-)
-RUN_OPTION = Option(name="--run", metavar="ID", help="This run; a bare number is NAME's run.")
+RUN_ARGUMENT = Argument(name="run", metavar="RUN", help=f"As {REF}.")
 
 RUN = Command(
     name="run",
@@ -31,16 +32,26 @@ RUN = Command(
         Option(
             name="--params", kind="json", metavar="JSON", help="A JSON object, or @file with one."
         ),
+        WAIT,
+        DETACH,
         Option(
-            name="--wait",
+            name="--timeout",
             kind="duration",
             metavar="T",
-            help="How long to wait: seconds, or 10m (default 60); then exit 11, the run goes on.",
+            help="How long an attempt may take, in place of the pipeline's own.",
         ),
-        Option(name="--detach", kind="flag", help="Print the queued run at once."),
+        Option(
+            name="--validate-only",
+            kind="flag",
+            help="Check the params, or the file; run and deploy nothing.",
+        ),
+        DRY_RUN,
         REASON,
     ),
-    output=Output(description="The run with the summary of its trace.", keys=RUN_KEYS),
+    output=Output(
+        description="The run with the summary of its trace; with --dry-run what would happen.",
+        keys=(*RUN_KEYS, *PLAN_KEYS, "valid", "deployment"),
+    ),
     errors=(
         *NAME_ERRORS,
         "params.invalid",
@@ -54,12 +65,49 @@ RUN = Command(
         "tau run orders",
         """tau run orders --params '{"region":"eu"}' --wait 10m""",
         "tau run orders.py --detach",
+        "tau run orders --dry-run",
     ),
     mutating=True,
     idempotent=False,
 )
 
-WAIT = Command(
+RETRY = Command(
+    name="retry",
+    group="runs",
+    summary="Run again what has ended: the current version, with that run's params.",
+    params=(RUN_ARGUMENT, WAIT, DETACH, DRY_RUN, REASON),
+    output=Output(
+        description="The new run, as `tau run` prints it.", keys=(*RUN_KEYS, *PLAN_KEYS)
+    ),
+    errors=(
+        *RUN_ERRORS,
+        "run.not_final",
+        "params.invalid",
+        "queue.full",
+        "wait.timeout",
+        "idempotency.key_reused",
+    ),
+    exits=(OUTCOME,),
+    examples=("tau retry orders@last-success", "tau retry orders#7 --detach --reason 'source is up'"),
+    mutating=True,
+    idempotent=False,
+)
+
+CANCEL = Command(
+    name="cancel",
+    group="runs",
+    summary="End a run that is queued or running, with all its processes.",
+    params=(RUN_ARGUMENT, DRY_RUN, REASON),
+    output=Output(
+        description="The run; its status is still running while its processes are being ended.",
+        keys=(*RUN_KEYS, "dry_run"),
+    ),
+    errors=(*RUN_ERRORS, "run.already_final"),
+    examples=("tau cancel orders@last", "tau cancel orders@last --dry-run"),
+    mutating=True,
+)
+
+WAIT_FOR = Command(
     name="wait",
     group="runs",
     summary="Wait until runs have ended, whoever started them.",
@@ -72,9 +120,13 @@ WAIT = Command(
             default=60,
             help="How long to wait: seconds, or 10m; then exit 11.",
         ),
+        FIELDS,
     ),
     output=Output(
-        description="The run; for several of them an object with all.", keys=(*RUN_KEYS, "runs")
+        description="The run; for several of them an object with all.",
+        keys=(*RUN_KEYS, "runs"),
+        rows="runs",
+        row_keys=RUN_KEYS,
     ),
     errors=(*RUN_ERRORS, "wait.timeout"),
     exits=(OUTCOME, (12, "several runs: some succeeded, some did not")),
@@ -96,62 +148,18 @@ RUNS = Command(
             help="Only those with this status; may be repeated.",
         ),
         CURSOR,
+        FULL,
+        FIELDS,
     ),
-    output=Output(description="A page of runs.", keys=("runs", "total", "next_cursor")),
+    output=Output(
+        description="A page of runs.",
+        keys=("runs", "total", "next_cursor", "truncated", "next"),
+        rows="runs",
+        row_keys=ROW_KEYS,
+        full_keys=tuple(key for key in RUN_KEYS if key not in ROW_KEYS),
+    ),
     errors=(*NAME_ERRORS, "request.invalid_cursor"),
     examples=("tau runs orders --last 5", "tau runs --status failed --status crashed"),
 )
 
-INSPECT = Command(
-    name="inspect",
-    group="runs",
-    summary="Show the trace of a run: what failed and where, steps, checks, the last log lines.",
-    params=(
-        TARGET,
-        Option(name="--last-run", kind="flag", help="The last run of NAME; so without it too."),
-        RUN_OPTION,
-        Option(name="--full", kind="flag", help="All that is kept, up to 24 KB."),
-    ),
-    output=Output(
-        description="The trace, the most useful first.",
-        keys=("run", "status", "version", "failure", "steps", "checks", "logs_tail", "next"),
-    ),
-    errors=RUN_ERRORS,
-    examples=("tau inspect orders --last-run", "tau inspect orders#7 --full"),
-)
-
-LOGS = Command(
-    name="logs",
-    group="runs",
-    summary="Print the last log lines of a run, or follow it to its end.",
-    params=(
-        TARGET,
-        RUN_OPTION,
-        Option(name="--follow", kind="flag", help="One JSON line an event; the last is type end."),
-        Option(name="--level", metavar="L", choices=LEVELS, help="This level and those above."),
-        Option(name="--grep", metavar="TEXT", help="Lines with this text, in any case."),
-        Option(name="--limit", kind="integer", metavar="N", help="Lines at most (default 100)."),
-        Option(name="--cursor", metavar="C", help="The next_cursor, for older lines."),
-    ),
-    output=Output(
-        description="Log lines in the order of time; with --follow lines of type log, step, "
-        "status, check, … and at last end with the final status, or error.",
-        keys=("run", "status", "logs", "total", "next_cursor"),
-    ),
-    errors=(*RUN_ERRORS, "request.invalid_cursor"),
-    examples=("tau logs orders --level warning", "tau logs orders#7 --follow"),
-)
-
-ERRORS = Command(
-    name="errors",
-    group="runs",
-    summary="List what failed lately, alike failures together.",
-    params=(
-        LIMIT,
-        Option(name="--since", metavar="T", help="Since when: 24h, 7d or a time (RFC 3339)."),
-    ),
-    output=Output(description="Failures, the newest first.", keys=("errors", "total")),
-    examples=("tau errors", "tau errors --since 24h"),
-)
-
-COMMANDS = (RUN, WAIT, RUNS, INSPECT, LOGS, ERRORS)
+COMMANDS = (RUN, RETRY, CANCEL, WAIT_FOR, RUNS)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Kind = Literal["text", "integer", "flag", "duration", "json"]
+Kind = Literal["text", "integer", "flag", "duration", "json", "names"]
 Program = Literal["tau", "taud"]
 
 
@@ -14,6 +14,7 @@ class Argument:
     name: str
     help: str
     metavar: str
+    kind: Literal["text", "integer"] = "text"
     required: bool = True
     many: bool = False
 
@@ -23,7 +24,8 @@ class Option:
     """A `--name`. A flag takes no value; `many` may be repeated.
 
     Kinds: `integer` (at least `minimum`), `duration` (seconds as float, from `90`, `10m`, `1h30m`),
-    `json` (an object, from text or `@file`). `default` None means that the handler sees None.
+    `json` (an object, from text or `@file`), `names` (a list, from `a,b`). `default` None means
+    that the handler sees None.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Option:
     choices: tuple[str, ...] = ()
     minimum: int = 1
     many: bool = False
+    required: bool = False
     short: str | None = None
 
     @property
@@ -44,15 +47,22 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """What a command prints when it succeeds: a sentence and the keys of the document."""
+    """What a command prints when it succeeds: a sentence and the keys of the document.
+
+    Of a list, `rows` is the key that holds the rows and `row_keys` are theirs. `full_keys` are
+    those that `--full` adds: to the rows of a list, to the document of anything else.
+    """
 
     description: str
     keys: tuple[str, ...]
+    rows: str | None = None
+    row_keys: tuple[str, ...] = ()
+    full_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One command, declared once.
+    """One command, declared once. Its name has one word or two: `run`, `keys create`.
 
     `errors` are the codes that only this command and its like answer with; those that every
     command may answer with are `COMMON_ERRORS` of the registry. `offline` commands need no daemon
@@ -81,9 +91,18 @@ class Command:
         return tuple(param for param in self.params if isinstance(param, Option))
 
     @property
+    def first_word(self) -> str:
+        """`keys` of `keys create`; the name itself where it has one word."""
+        return self.name.split()[0]
+
+    @property
     def keywords(self) -> tuple[str, ...]:
-        """The keywords that its handler is called with, without the global ones."""
-        return tuple(p.name if isinstance(p, Argument) else p.keyword for p in self.params)
+        """The keywords that its handler is called with, without the global ones.
+
+        `--fields` is not among them: the runner takes them out of what the handler answers.
+        """
+        names = (p.name if isinstance(p, Argument) else p.keyword for p in self.params)
+        return tuple(name for name in names if name != "fields")
 
     @property
     def usage(self) -> str:
@@ -99,4 +118,5 @@ def _usage_piece(param: Argument | Option) -> str:
         return f"[{param.name}]"
     value = "|".join(param.choices) if 0 < len(param.choices) <= 4 else param.metavar
     shown = str(param.default) if param.default is not None else value
-    return f"[{param.name} {shown}{'…' if param.many else ''}]"
+    piece = f"{param.name} {shown}{'…' if param.many else ''}"
+    return piece if param.required else f"[{piece}]"

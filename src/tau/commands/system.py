@@ -1,11 +1,13 @@
 """The commands about Tau itself: status, version, schema."""
 
+from tau.commands.options import FIELDS
 from tau.commands.spec import Argument, Command, Output
 
 STATUS = Command(
     name="status",
     group="system",
     summary="Show the daemon, its store and its executor.",
+    params=(FIELDS,),
     output=Output(
         description="The state of the daemon, and the version of this client.",
         keys=(
@@ -20,6 +22,7 @@ VERSION = Command(
     name="version",
     group="system",
     summary="Print the version of this client, and of the daemon if one answers.",
+    params=(FIELDS,),
     output=Output(description="The versions.", keys=("version", "daemon")),
     examples=("tau version",),
 )
@@ -36,14 +39,19 @@ SCHEMA = Command(
             many=True,
             help="A command; those of taud as `taud start`.",
         ),
+        FIELDS,
     ),
     output=Output(
         description="The commands, or one command.",
-        keys=("program", "version", "options", "commands", "exit_codes", "retry", "notes"),
+        keys=(
+            "program", "version", "options", "commands", "more", "exit_codes", "retry", "notes",
+            "command", "summary", "usage", "mutating", "idempotent", "arguments", "output",
+            "errors", "examples",
+        ),
     ),
     errors=("usage.unknown_command",),
-    examples=("tau schema", "tau schema run"),
+    examples=("tau schema", "tau schema run", "tau schema keys create --fields usage,errors"),
     offline=True,
-)
+)  # fmt: skip
 
 COMMANDS = (STATUS, VERSION, SCHEMA)

@@ -4,15 +4,19 @@ import json
 import re
 from typing import Any
 
-from tau.commands.spec import Option
+from tau.commands.spec import Argument, Option
 from tau.errors import FileNotFound, ParamsInvalid, UsageError
 
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", re.ASCII)
 _SECONDS = (86400, 3600, 60, 1)
 
 
-def convert(option: Option, value: Any) -> Any:
-    """The value of an option as its handler takes it. Raises UsageError or ParamsInvalid."""
+def convert(option: Argument | Option, value: Any) -> Any:
+    """A value as its handler takes it. Raises UsageError or ParamsInvalid."""
+    if isinstance(option, Argument):
+        if option.kind == "text" or value is None:
+            return value
+        return _integer(value, name=option.metavar)
     if option.kind == "flag":
         return bool(value)
     if option.many:
@@ -24,7 +28,9 @@ def _convert_one(option: Option, text: str) -> Any:
     if option.choices:
         return _choice(option, text)
     if option.kind == "integer":
-        return _integer(option, text)
+        return _integer(text, name=option.name, minimum=option.minimum)
+    if option.kind == "names":
+        return _names(option, text)
     if option.kind == "duration":
         return duration(text, option=option.name)
     return json_object(text, option=option.name) if option.kind == "json" else text
@@ -76,14 +82,21 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _integer(option: Option, text: str) -> int:
+def _integer(text: str, *, name: str, minimum: int = 1) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise UsageError(f"{option.name} takes a number, not {text!r}.") from None
-    if number < option.minimum:
-        raise UsageError(f"{option.name} must be at least {option.minimum}, not {number}.")
+        raise UsageError(f"{name} takes a number, not {text!r}.") from None
+    if number < minimum:
+        raise UsageError(f"{name} must be at least {minimum}, not {number}.")
     return number
+
+
+def _names(option: Option, text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise UsageError(f"{option.name} takes names with commas between: a,b; not {text!r}.")
+    return list(dict.fromkeys(names))
 
 
 def _choice(option: Option, text: str) -> str:

@@ -13,6 +13,10 @@ class CheckFailed(Exception):  # noqa: N818
         super().__init__(f"check {name!r} failed" + (f": {shown}" if shown else ""))
 
 
+class NotRetryable(Exception):  # noqa: N818
+    """Raise it, or a subclass, for what another attempt would not mend: the run fails at once."""
+
+
 class SecretMissing(LookupError):  # noqa: N818
     """No secret of that name is set where the daemon could find it."""
 

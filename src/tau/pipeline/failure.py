@@ -6,7 +6,7 @@ from itertools import islice
 from tau.errors import ModuleMissing, TauError
 from tau.errors import ParamsInvalid as ParamsInvalidAnswer
 from tau.pipeline.encoding import encode_lenient
-from tau.pipeline.exceptions import NotSerializable, ParamsInvalid
+from tau.pipeline.exceptions import NotRetryable, NotSerializable, ParamsInvalid
 from tau.pipeline.frames import frames_of
 from tau.pipeline.protocol import MAX_MESSAGE_BYTES, JsonObject, encode_line
 from tau.pipeline.steps import Steps
@@ -16,6 +16,8 @@ MAX_MESSAGE_CHARS = 8 * 1024
 MAX_CAUSE_CHARS = 1024
 MAX_CAUSES = 10
 MAX_NOTES = 10
+NEVER_MENDED = (NotRetryable, ParamsInvalid, NotSerializable)
+"""What another attempt would meet again."""
 ROOM = MAX_MESSAGE_BYTES - 4096
 """What a failure may take of a message, which also holds its kind and time."""
 
@@ -134,6 +136,11 @@ def _step_of(errors: list[BaseException], steps: Steps | None) -> str | None:
 
 
 def _particulars(error: BaseException) -> JsonObject:
+    never = {"retry": "never"} if isinstance(error, NEVER_MENDED) else {}
+    return _facts(error) | never
+
+
+def _facts(error: BaseException) -> JsonObject:
     if isinstance(error, SystemExit):
         return {"exit_code": error.code if isinstance(error.code, int) else 1}
     if isinstance(error, TauError):

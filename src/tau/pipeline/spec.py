@@ -150,4 +150,22 @@ def _describe_model(model: Any) -> dict[str, Any]:
         raise
     except Exception as error:
         raise invalid("params", f"{model.__name__} has no JSON schema: {error}") from error
-    return {"defaults": defaults, "model": model.__name__, "schema": schema}
+    described = {"defaults": defaults, "model": model.__name__, "schema": schema}
+    return described | ({"names": _names(model)} if _takes_names_as_they_are(model) else {})
+
+
+def _takes_names_as_they_are(model: Any) -> bool:
+    """Whether the model's fields say all about the names it takes: no alias, nothing before it."""
+    validators = model.__pydantic_decorators__.model_validators.values()
+    early = any(validator.info.mode != "after" for validator in validators)
+    fields = model.model_fields.values()
+    return not early and not any(field.alias or field.validation_alias for field in fields)
+
+
+def _names(model: Any) -> dict[str, Any]:
+    """Which params have to be given, and which may be; None where any may."""
+    fields = model.model_fields
+    return {
+        "required": [name for name, field in fields.items() if field.is_required()],
+        "known": list(fields) if model.model_config.get("extra") == "forbid" else None,
+    }

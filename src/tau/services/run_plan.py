@@ -139,22 +139,18 @@ def check_params(spec: JsonObject, params: JsonObject) -> None:
     A model's own checks and conversions are code: they happen when the run starts. Known before
     are the names: which are required, and which are there at all where the model forbids others.
     """
-    schema: dict[str, Any] = spec["params"].get("schema") or {}
-    properties = schema.get("properties") or {}
-    faults = [
-        {"field": name, "reason": "is required"}
-        for name in schema.get("required") or []
-        if name not in params
-    ]
-    if schema.get("additionalProperties") is False:
+    names: dict[str, Any] = spec["params"].get("names") or {}
+    required, known = names.get("required") or [], names.get("known")
+    faults = [{"field": name, "reason": "is required"} for name in required if name not in params]
+    if known is not None:
         faults += [
             {"field": name, "reason": "is no param of this pipeline"}
             for name in params
-            if name not in properties
+            if name not in known
         ]
     if faults:
         raise ParamsInvalid(
             f"params: {faults[0]['field']}: {faults[0]['reason']}",
-            hint=f"Params of {spec['name']}: {', '.join(properties) or 'none'}.",
+            next=[f"tau show {spec['name']}"],
             fields=faults,
         )

@@ -9,7 +9,7 @@ from tau.core.ids import IdFactory
 from tau.core.signals import CANCEL, NEW_WORK, Signals
 from tau.errors import QueueFull, RunAlreadyFinal, RunNotFinal
 from tau.models import Run
-from tau.pipeline.types import OnOverlap, RunStatus, Trigger
+from tau.pipeline.types import OnOverlap, RunStatus
 from tau.repositories.audit_repo import AuditRepository
 from tau.repositories.pipeline_repo import Deployed, PipelineRepository
 from tau.repositories.run_repo import RunRepository
@@ -110,7 +110,7 @@ class RunService:
             raise RunNotFinal(
                 f"{reference(run)} is {run.status}.",
                 next=[f"tau wait {reference(run)}", f"tau cancel {reference(run)}"],
-                status=run.status,
+                run_status=run.status,
             )
         found = await get_pipeline(session, run.pipeline_name)
         return run, found, RunCreate(params=run.params, timeout=run.timeout)
@@ -171,7 +171,7 @@ class RunService:
             if RunStatus(run.status).is_final:
                 raise RunAlreadyFinal(
                     f"{reference(run)} has ended: {run.status}.",
-                    status=run.status,
+                    run_status=run.status,
                     next=[f"tau inspect {reference(run)}"],
                 )
             if request.dry_run:
