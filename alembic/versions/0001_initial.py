@@ -212,6 +212,9 @@ def upgrade() -> None:
         sa.Column("failure", sa.Text(), nullable=True),
         sa.Column("usage", sa.Text(), nullable=True),
         sa.Column("spool_offset", sa.BigInteger(), nullable=False),
+        sa.Column("log_lines", sa.Integer(), nullable=False),
+        sa.Column("log_warnings", sa.Integer(), nullable=False),
+        sa.Column("log_errors", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_attempts_run_id_runs")),
         sa.PrimaryKeyConstraint("run_id", "number", name=op.f("pk_attempts")),
         sqlite_with_rowid=False,
@@ -231,6 +234,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("run_id", "attempt", "seq", name=op.f("pk_events")),
         sqlite_with_rowid=False,
     )
+    with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_events_trace",
+            ["run_id", "attempt", "seq"],
+            unique=False,
+            sqlite_where=sa.text("kind <> 'log'"),
+            postgresql_where=sa.text("kind <> 'log'"),
+        )
     if op.get_bind().dialect.name == "sqlite":
         op.execute(SQLITE_TRIGGER)
     else:

@@ -75,9 +75,9 @@ Answer = tuple[int, JsonObject]
 class StandIn:
     """The daemon that tests talk to.
 
-    `fault` breaks the next `fault_times` answers (None: all): reset, cut, truncated, html_502,
-    html_200, list, silent. `problem` is answered in place of any document. `statuses` are the
-    states in which a run is seen, one a look; the last one stays. `streams` are the bytes of the
+    `fault` breaks the next `fault_times` answers (None: all): reset, reset_midway, cut, truncated,
+    html_502, html_200, list, silent. `problem` is answered in place of any document. `statuses` are the
+    states in which a run is seen, one a look; the last one stays. `changed` is what a deployment says. `streams` are the bytes of the
     event stream, one connection each.
     """
 
@@ -87,6 +87,7 @@ class StandIn:
     problem: tuple[int, JsonObject] | None = None
     statuses: list[str] = field(default_factory=lambda: ["success"])
     pipelines: list[str] = field(default_factory=lambda: ["orders"])
+    changed: bool = True
     streams: list[bytes] = field(default_factory=list)
     overrides: dict[str, Callable[[Seen], Answer]] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
@@ -109,17 +110,43 @@ class StandIn:
 
     def _document(self, seen: Seen, parts: list[str]) -> Answer:
         first, *rest = parts
-        if seen.method == "POST" and first == "deployments":
-            return 201, self._deployment(seen)
         if seen.method == "POST":
-            return 202, run_document("queued", pipeline=unquote(rest[0]))
+            return self._change(seen, first, [unquote(part) for part in rest])
         if not rest:
             return self._list(first)
         if first == "pipelines":
-            return 200, {"name": unquote(rest[0]), "version": 1, "code": "print(1)\nprint(2)\n"}
+            return 200, self._of_pipeline(unquote(rest[0]), rest[1:])
         if rest[1:]:
             return 200, {"run": "orders#7", "status": "failed", "logs": [], "total": 0}
         return 200, run_document(self._next_status())
+
+    def _change(self, seen: Seen, first: str, rest: list[str]) -> Answer:
+        body = seen.body or {}
+        dry_run = body.get("dry_run", False)
+        if first == "deployments":
+            return 201, self._deployment(body)
+        if first == "keys":
+            revoked = {"id": rest[0], "name": "ci", "revoked": not dry_run} if rest else {}
+            made = {"id": "k1", "name": body.get("name"), "scopes": body.get("scopes")}
+            return (200, revoked) if rest else (201, made | {"key": "tau_k1_secret"})
+        if rest[1] in ("undeploy", "rollback"):
+            return 200, {"pipeline": rest[0], "version": 2, "dry_run": dry_run, "cancelled": []}
+        if rest[1] == "cancel":
+            return 200, run_document("running") | {"dry_run": dry_run}
+        if dry_run or body.get("validate_only"):
+            return 200, {"dry_run": True, "pipeline": "orders", "would": "queue", "params": {}}
+        if rest[1] == "retry":
+            return 202, run_document("queued") | {"rerun_of": rest[0]}
+        return 202, run_document("queued", pipeline=rest[0])
+
+    def _of_pipeline(self, name: str, rest: list[str]) -> JsonObject:
+        if rest == ["versions"]:
+            rows = [{"version": 2, "current": True}, {"version": 1, "current": False}]
+            return {"pipeline": name, "versions": rows, "total": 2}
+        if rest == ["diff"]:
+            text = "--- a\n+++ b\n@@ -1 +1 @@\n-x = 1\n+x = 2"
+            return {"pipeline": name, "from": 1, "to": 2, "changed": True, "diff": text}
+        return {"name": name, "version": 1, "code": "print(1)\nprint(2)\n"}
 
     def _list(self, name: str) -> Answer:
         documents: dict[str, JsonObject] = {
@@ -130,19 +157,21 @@ class StandIn:
             },
             "runs": {"runs": [{"run": "orders#7", "status": "success"}], "total": 1},
             "errors": {"errors": [], "total": 0},
+            "keys": {"keys": [{"id": "k1", "name": "local"}], "total": 1},
+            "audit": {"entries": [{"id": "a1", "action": "pipeline.deploy"}], "total": 1},
         }
         if name in documents:
             return 200, documents[name]
         return 404, problem("route.not_found", 404)
 
-    def _deployment(self, seen: Seen) -> JsonObject:
-        assert seen.body is not None
+    def _deployment(self, body: JsonObject) -> JsonObject:
+        rows = [{"name": n, "version": 1, "changed": self.changed} for n in self.pipelines]
         return {
-            "file": seen.body["file_name"],
+            "file": body["file_name"],
             "sha256": "00",
-            "changed": True,
-            "dry_run": seen.body.get("dry_run", False),
-            "pipelines": [{"name": name, "version": 1} for name in self.pipelines],
+            "changed": self.changed,
+            "dry_run": body.get("dry_run", False),
+            "pipelines": rows,
         }
 
     def _next_status(self) -> str:
@@ -208,7 +237,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _break(self, fault: str) -> None:
-        if fault == "reset":
+        if fault.startswith("reset"):
+            if fault == "reset_midway":
+                self._send(200, b'{"pipelines":[', "application/json", length=1000)
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         elif fault == "cut":

@@ -10,7 +10,7 @@ import pytest
 from tau.commands import registry
 from tau.commands.build import execute
 from tau.commands.output import Document, Outcome, Stream
-from tau.errors import PipelineNotFound
+from tau.errors import ConfirmationRequired, PipelineNotFound
 
 Run = Callable[..., tuple[int, Any]]
 
@@ -61,14 +61,31 @@ def run(recorder: Recorder, capsys: pytest.CaptureFixture[str]) -> Run:
          {"file": "a.py", "name": "n", "dry_run": True, "reason": "-o"}),
         (["deploy", "--", "--dry-run"],
          {"file": "--dry-run", "name": None, "dry_run": False, "reason": None}),
-        (["list"], {"tag": None, "limit": 20, "cursor": None}),
+        (["list"], {"tag": None, "limit": 20, "cursor": None, "full": False}),
         (["run", "x", "--params", '{"a": [1, null]}', "--wait", "1h30m"],
          {"name": "x", "params": {"a": [1, None]}, "wait": 5400.0, "detach": False,
+          "timeout": None, "validate_only": False, "dry_run": False, "reason": None}),
+        (["run", "x", "--timeout", "30m", "--dry-run", "--validate-only", "--reason", "why"],
+         {"name": "x", "params": None, "wait": None, "detach": False, "timeout": 1800.0,
+          "validate_only": True, "dry_run": True, "reason": "why"}),
+        (["diff", "x"], {"name": "x", "start": None, "end": None}),
+        (["diff", "x", "1", "03"], {"name": "x", "start": 1, "end": 3}),
+        (["rollback", "x", "--to", "2"],
+         {"name": "x", "to": 2, "dry_run": False, "reason": None}),
+        (["keys"], {"limit": 20, "cursor": None}),
+        (["keys", "--limit", "3"], {"limit": 3, "cursor": None}),
+        (["keys", "list", "--limit=3"], {"limit": 3, "cursor": None}),
+        (["keys", "create", "ci", "--scope", "read", "--scope=run"],
+         {"name": "ci", "scope": ["read", "run"], "expires": None, "dry_run": False,
           "reason": None}),
+        (["keys", "revoke", "--yes", "k1"],
+         {"key_id": "k1", "yes": True, "dry_run": False, "reason": None}),
         (["wait", "a", "b#2", "--timeout", "1.5"], {"runs": ["a", "b#2"], "timeout": 1.5}),
         (["runs", "--status", "failed", "--status", "crashed"],
-         {"name": None, "last": 10, "status": ["failed", "crashed"], "cursor": None}),
-        (["runs", "x"], {"name": "x", "last": 10, "status": [], "cursor": None}),
+         {"name": None, "last": 10, "status": ["failed", "crashed"], "cursor": None,
+          "full": False}),
+        (["runs", "x", "--full"],
+         {"name": "x", "last": 10, "status": [], "cursor": None, "full": True}),
     ],
 )  # fmt: skip
 def test_words_become_keywords(run: Run, argv: list[str], words: dict[str, Any]) -> None:
@@ -82,6 +99,11 @@ def test_words_become_keywords(run: Run, argv: list[str], words: dict[str, Any])
         ["list", "--env", "prod"],
         ["--env=prod", "list", "-o", "json"],
         ["-o", "json", "--env", "dev", "list", "--env", "prod"],
+        ["--env", "prod", "keys", "list"],
+        ["keys", "--env", "prod"],
+        ["keys", "--env", "prod", "list"],
+        ["keys", "--env=prod", "-ojson", "-o", "json", "list"],
+        ["keys", "--output=json", "revoke", "k1", "--env", "prod"],
     ],
 )
 def test_global_options_stand_anywhere(run: Run, argv: list[str]) -> None:
@@ -101,6 +123,22 @@ def test_global_options_stand_anywhere(run: Run, argv: list[str]) -> None:
         (["deploy", "--name"], "usage.invalid", "tau schema deploy"),
         (["show", "a", "b"], "usage.invalid", "tau schema show"),
         (["deploy", "a", "--dry-run=1"], "usage.invalid", "tau schema deploy"),
+        (["keys", "craete", "a b"], "usage.unknown_command", "tau keys create 'a b'"),
+        (["keys", "--env", "p", "lst"], "usage.unknown_command", "tau keys list --env p"),
+        (["keys", "zzz"], "usage.unknown_command", "tau schema keys"),
+        (["kyes", "create", "ci"], "usage.unknown_command", "tau keys create ci"),
+        (["keys", "create", "--scope", "read"], "usage.missing_argument",
+         "tau schema keys create"),
+        (["keys", "create", "ci"], "usage.missing_argument", "tau schema keys create"),
+        (["keys", "create", "ci", "--scope", "root"], "usage.invalid", "tau schema keys create"),
+        (["keys", "revoke", "k1", "--yse"], "usage.unknown_option", "tau keys revoke k1 --yes"),
+        (["keys", "list", "x"], "usage.invalid", "tau schema keys list"),
+        (["keys", "--limit", "3", "create"], "usage.invalid", "tau schema keys list"),
+        (["diff", "x", "one"], "usage.invalid", "tau schema diff"),
+        (["diff", "x", "0"], "usage.invalid", "tau schema diff"),
+        (["rollback", "x", "--to", "0"], "usage.invalid", "tau schema rollback"),
+        (["list", "--fields", ""], "usage.invalid", "tau schema list"),
+        (["list", "--fields", "a,,b"], "usage.invalid", "tau schema list"),
         (["list", "--limit", "x"], "usage.invalid", "tau schema list"),
         (["list", "--limit", "0"], "usage.invalid", "tau schema list"),
         (["run", "x", "--wait", "soon"], "usage.invalid", "tau schema run"),
@@ -111,7 +149,7 @@ def test_global_options_stand_anywhere(run: Run, argv: list[str]) -> None:
         (["list", "\udcff"], "usage.invalid", ""),
         (["wait"], "usage.missing_argument", "tau schema wait"),
     ],
-)
+)  # fmt: skip
 def test_a_usage_error_shows_the_way(run: Run, argv: list[str], code: str, says: str) -> None:
     exit_code, document = run(*argv)
     error = document["error"]
@@ -254,10 +292,48 @@ def test_help_in_a_pipe_is_the_surface(run: Run, argv: list[str]) -> None:
     assert len(document["commands"]) == len(registry.COMMANDS)
 
 
-@pytest.mark.parametrize("argv", [["run", "--help"], ["run", "x", "--wait", "1", "-h"]])
-def test_help_of_a_command_in_a_pipe(run: Run, argv: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["run", "--help"], "tau run"),
+        (["run", "x", "--wait", "1", "-h"], "tau run"),
+        (["keys", "create", "--help"], "tau keys create"),
+        (["keys", "list", "-h"], "tau keys list"),
+        (["keys", "-o", "json", "--help"], "tau keys list"),
+    ],
+)
+def test_help_of_a_command_in_a_pipe(run: Run, argv: list[str], command: str) -> None:
     code, document = run(*argv)
-    assert (code, document["command"]) == (0, "tau run")
+    assert (code, document["command"]) == (0, command)
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_of_the_first_of_two_words_is_that_of_all(run: Run, option: str) -> None:
+    code, document = run("keys", option)
+    assert (code, document["more"]) == (0, "tau schema keys list")
+    assert [line["usage"].split()[2] for line in document["commands"]] == [
+        "list", "create", "revoke",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("argv", "again"),
+    [
+        (["undeploy", "x"], "tau undeploy x --yes"),
+        (["--env", "prod", "undeploy", "x", "--reason", "a b"],
+         "tau --env prod undeploy x --reason 'a b' --yes"),
+        (["undeploy", "--", "-x"], "tau undeploy --yes -- -x"),
+        (["keys", "revoke", "k1"], "tau keys revoke k1 --yes"),
+    ],
+)  # fmt: skip
+def test_what_needs_a_yes_names_the_same_command_with_it(
+    run: Run, recorder: Recorder, argv: list[str], again: str
+) -> None:
+    recorder.answer = ConfirmationRequired(would={"dry_run": True})
+    code, document = run(*argv)
+    error = document["error"]
+    assert (code, error["code"], error["next"]) == (6, "confirmation.required", [again])
+    assert error["would"] == {"dry_run": True}
 
 
 def test_version_as_an_option(run: Run) -> None:

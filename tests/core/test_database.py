@@ -83,8 +83,8 @@ async def test_migrating_twice_and_at_once(store_url: str) -> None:
         await database.close()
 
 
-async def test_a_fresh_sqlite_store_is_migrated_at_once_by_many(tmp_path: Path) -> None:
-    databases = [Database(sqlite_url(tmp_path / "new.db")) for _ in range(3)]
+async def test_daemons_that_start_at_once_on_an_empty_postgresql(empty_postgres: str) -> None:
+    databases = [Database(empty_postgres) for _ in range(3)]
     assert await asyncio.gather(*(upgrade(database) for database in databases)) == [HEAD] * 3
     for database in databases:
         await database.close()

@@ -16,12 +16,12 @@ from tau.repositories.run_repo import RunRepository
 from tau.schemas.run import RunCreate
 from tau.services.execution_service import (
     MAX_LAUNCH_FAILURES,
-    Claim,
     Ended,
     ExecutionService,
     Started,
     Told,
 )
+from tau.services.outcome import Claim
 from tau.services.run_plan import Planner
 from tau.services.run_service import RunService
 from tau.services.secret_service import SecretService

@@ -1,5 +1,6 @@
-"""What `tau deploy`, `list`, `show` and `code` do."""
+"""What `tau deploy`, `undeploy`, `list`, `show` and `code` do."""
 
+from tau.cli.confirmation import confirmed
 from tau.client.client import Client
 from tau.commands.output import Document
 
@@ -11,14 +12,25 @@ def deploy(
         return client.deploy(file, name=name, dry_run=dry_run, reason=reason)
 
 
-def list_pipelines(*, tag: str | None, limit: int, cursor: str | None, env: str | None) -> Document:
+def undeploy(
+    *, name: str, yes: bool, dry_run: bool, reason: str | None, env: str | None
+) -> Document:
     with Client(env=env) as client:
-        return client.list(tag=tag, limit=limit, cursor=cursor)
+        return confirmed(
+            lambda dry: client.undeploy(name, dry_run=dry, reason=reason), yes=yes, dry_run=dry_run
+        )
 
 
-def show(*, name: str, env: str | None) -> Document:
+def list_pipelines(
+    *, tag: str | None, limit: int, cursor: str | None, full: bool, env: str | None
+) -> Document:
     with Client(env=env) as client:
-        return client.show(name)
+        return client.list(tag=tag, limit=limit, cursor=cursor, full=full)
+
+
+def show(*, name: str, full: bool, env: str | None) -> Document:
+    with Client(env=env) as client:
+        return client.show(name, full=full)
 
 
 def code(*, name: str, version: int | None, env: str | None) -> Document:

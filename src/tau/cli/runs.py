@@ -1,4 +1,7 @@
-"""What `tau run`, `wait` and `runs` do; the first two exit by the outcome of the runs."""
+"""What `tau run`, `retry`, `cancel`, `wait` and `runs` do.
+
+`run`, `retry` and `wait` exit by the outcome of the runs.
+"""
 
 import time
 from typing import Any
@@ -13,16 +16,35 @@ DEFAULT_WAIT_S = 60.0
 
 def run(
     *, name: str, params: dict[str, Any] | None, wait: float | None, detach: bool,
-    reason: str | None, env: str | None,
+    timeout: float | None, validate_only: bool, dry_run: bool, reason: str | None, env: str | None,
 ) -> Outcome:  # fmt: skip
-    if detach and wait is not None:
-        raise UsageError("--detach waits for nothing: leave --wait out.")
-    seconds = DEFAULT_WAIT_S if wait is None else wait
+    if dry_run and validate_only:
+        raise UsageError("--dry-run and --validate-only are one or the other.")
+    plan = "--dry-run" if dry_run else "--validate-only" if validate_only else None
+    seconds = _patience(wait, detach=detach, plan=plan)
     with Client(env=env) as client, progress(name) as show:
         document = client.run(
-            name, params=params, wait=seconds, detach=detach, reason=reason, on_progress=show
+            name, params=params, timeout=timeout, wait=seconds, detach=detach, dry_run=dry_run,
+            validate_only=validate_only, reason=reason, on_progress=show,
+        )  # fmt: skip
+    return Outcome(document, ExitCode.SUCCESS if detach or plan else _exit_code(document))
+
+
+def retry(
+    *, run: str, wait: float | None, detach: bool, dry_run: bool, reason: str | None,
+    env: str | None,
+) -> Outcome:  # fmt: skip
+    seconds = _patience(wait, detach=detach, plan="--dry-run" if dry_run else None)
+    with Client(env=env) as client, progress(run) as show:
+        document = client.retry(
+            run, wait=seconds, detach=detach, dry_run=dry_run, reason=reason, on_progress=show
         )
-    return Outcome(document, ExitCode.SUCCESS if detach else _exit_code(document))
+    return Outcome(document, ExitCode.SUCCESS if detach or dry_run else _exit_code(document))
+
+
+def cancel(*, run: str, dry_run: bool, reason: str | None, env: str | None) -> Document:
+    with Client(env=env) as client:
+        return client.cancel(run, dry_run=dry_run, reason=reason)
 
 
 def wait(*, runs: list[str], timeout: float, env: str | None) -> Outcome:
@@ -37,10 +59,20 @@ def wait(*, runs: list[str], timeout: float, env: str | None) -> Outcome:
 
 
 def list_runs(
-    *, name: str | None, last: int, status: list[str], cursor: str | None, env: str | None
-) -> Document:
+    *, name: str | None, last: int, status: list[str], cursor: str | None, full: bool,
+    env: str | None,
+) -> Document:  # fmt: skip
     with Client(env=env) as client:
-        return client.runs(name, status=status, limit=last, cursor=cursor)
+        return client.runs(name, status=status, limit=last, cursor=cursor, full=full)
+
+
+def _patience(wait: float | None, *, detach: bool, plan: str | None) -> float:
+    """How long to wait for the end. Raises UsageError where nothing is waited for."""
+    if plan and (detach or wait is not None):
+        raise UsageError(f"{plan} runs nothing: leave --wait and --detach out.")
+    if detach and wait is not None:
+        raise UsageError("--detach waits for nothing: leave --wait out.")
+    return DEFAULT_WAIT_S if wait is None else wait
 
 
 def _wait_for_all(

@@ -35,4 +35,4 @@ def version(*, env: str | None) -> Document:
 def schema(*, command: list[str] | None) -> Document:
     if not command:
         return surface.surface(("tau", "taud"), version=client_version())
-    return surface.details(surface.find(command))
+    return surface.describe(command)

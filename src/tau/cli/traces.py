@@ -6,7 +6,7 @@ from typing import Any
 from tau.cli.references import check_owner, run_reference
 from tau.client.client import Client
 from tau.commands.output import Document, Stream
-from tau.commands.runs import LEVELS
+from tau.commands.traces import LEVELS
 from tau.errors import UsageError
 
 
@@ -33,9 +33,9 @@ def logs(
         return client.logs(reference, level=level, grep=grep, limit=limit or 100, cursor=cursor)
 
 
-def errors(*, limit: int, since: str | None, env: str | None) -> Document:
+def errors(*, limit: int, since: str | None, full: bool, env: str | None) -> Document:
     with Client(env=env) as client:
-        return client.errors(since=since, limit=limit)
+        return client.errors(since=since, limit=limit, full=full)
 
 
 def _follow(

@@ -6,11 +6,11 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from tau.client import files, sse, waiting
+from tau.client import files, plans, sse, waiting
 from tau.client.connect import find_target
 from tau.client.http import Connection, JsonObject
 from tau.client.target import Target
-from tau.errors import PipelineAmbiguous, UsageError
+from tau.errors import UsageError
 
 Progress = Callable[[JsonObject], None]
 
@@ -67,39 +67,100 @@ class Client:
         """
         body: JsonObject = {"file_name": Path(file).name, "source": files.read_source(file)}
         body["origin"] = str(Path(file).absolute())
-        body |= _given(name=name, dry_run=dry_run or None, reason=reason)
+        body |= _given(name=name, reason=reason) | _flag(dry_run=dry_run)
         return self._connection.post("/deployments", body)
 
-    def list(
-        self, *, tag: str | None = None, limit: int = 20, cursor: str | None = None
+    def undeploy(
+        self, name: str, *, dry_run: bool = False, reason: str | None = None
     ) -> JsonObject:
-        """A page of pipelines: `{pipelines: […], total, next_cursor?}`."""
-        return self._connection.get("/pipelines", {"tag": tag, "limit": limit, "cursor": cursor})
+        """Take a pipeline out of service: `{pipeline, undeployed, cancelled?, running?, …}`.
 
-    def show(self, name: str) -> JsonObject:
+        What is queued is cancelled, what runs goes on, history stays. Raises PipelineNotFound.
+        """
+        return self._change(f"/pipelines/{_segment(name)}/undeploy", dry_run, reason=reason)
+
+    def list(
+        self, *, tag: str | None = None, limit: int = 20, cursor: str | None = None,
+        full: bool = False,
+    ) -> JsonObject:  # fmt: skip
+        """A page of pipelines: `{pipelines: […], total, next_cursor?}`."""
+        query = {"tag": tag, "limit": limit, "cursor": cursor}
+        return self._connection.get("/pipelines", query | _flag(full=full))
+
+    def show(self, name: str, *, full: bool = False) -> JsonObject:
         """One pipeline. Raises PipelineNotFound, PipelineAmbiguous."""
-        return self._connection.get(f"/pipelines/{_segment(name)}")
+        return self._connection.get(f"/pipelines/{_segment(name)}", _flag(full=full))
 
     def code(self, name: str, *, version: int | None = None) -> JsonObject:
         """The deployed code: `{name, version, file, sha256, code}`. Raises VersionNotFound."""
         return self._connection.get(f"/pipelines/{_segment(name)}/code", {"version": version})
 
+    def versions(self, name: str, *, limit: int = 20, cursor: str | None = None) -> JsonObject:
+        """A page of versions, the newest first: `{pipeline, versions: […], total}`."""
+        query = {"limit": limit, "cursor": cursor}
+        return self._connection.get(f"/pipelines/{_segment(name)}/versions", query)
+
+    def diff(self, name: str, *, start: int | None = None, end: int | None = None) -> JsonObject:
+        """What changed from version `start` to `end`: `{changed, added, removed, diff, spec?}`.
+
+        By default from the one before the current to the current. Raises VersionNotFound.
+        """
+        query = {"from": start, "to": end}
+        return self._connection.get(f"/pipelines/{_segment(name)}/diff", query)
+
+    def rollback(
+        self, name: str, *, to: int | None = None, dry_run: bool = False, reason: str | None = None
+    ) -> JsonObject:
+        """Make version `to` the current one: by default the one before. Raises VersionNotFound."""
+        path = f"/pipelines/{_segment(name)}/rollback"
+        return self._change(path, dry_run, to=to, reason=reason)
+
     def run(
-        self, name: str, *, params: Mapping[str, Any] | None = None, wait: float = 60.0,
-        detach: bool = False, reason: str | None = None, on_progress: Progress | None = None,
+        self, name: str, *, params: Mapping[str, Any] | None = None,
+        timeout: float | str | None = None, wait: float = 60.0, detach: bool = False,
+        dry_run: bool = False, validate_only: bool = False, reason: str | None = None,
+        on_progress: Progress | None = None,
     ) -> JsonObject:  # fmt: skip
         """Run a pipeline and wait up to `wait` seconds for its end; the run, whatever its status.
 
-        `name` may be a .py file, which is deployed first and must hold one pipeline. `detach`
-        answers the queued run at once. Raises WaitTimeout (the run goes on; its `details` name
-        it), ParamsInvalid, QueueFull.
+        `name` may be a .py file, which is deployed first and must hold one pipeline. `timeout` is
+        for an attempt: seconds or text such as 30m. `detach` answers the queued run at once,
+        `dry_run` what would happen, `validate_only` whether the params would do; these two change
+        nothing. Raises WaitTimeout (the run goes on; its `details` name it), ParamsInvalid,
+        QueueFull.
         """
-        pipeline = self._deployed(name, reason=reason) if files.is_file_name(name) else name
-        body = _given(params=dict(params) if params else None, reason=reason)
-        run = self._connection.post(f"/pipelines/{_segment(pipeline)}/runs", body)
-        if detach:
+        body = _given(params=dict(params) if params else None, timeout=timeout, reason=reason)
+        body |= _flag(dry_run=dry_run) | _flag(validate_only=validate_only)
+        if not files.is_file_name(name):
+            run = self._post_run(name, body)
+        elif dry_run or validate_only:
+            return plans.plan_file(self.deploy, self._post_run, name, body)
+        else:
+            run = self._post_run(plans.only_name(self.deploy(name, reason=reason), name), body)
+        if detach or dry_run or validate_only:
             return run
-        return self.wait(str(run["id"]), timeout=wait, on_progress=on_progress, last_seen=run)
+        return self._end_of(run, wait, on_progress=on_progress)
+
+    def retry(
+        self, run: str, *, wait: float = 60.0, detach: bool = False, dry_run: bool = False,
+        reason: str | None = None, on_progress: Progress | None = None,
+    ) -> JsonObject:  # fmt: skip
+        """Run again what has ended: the current version with that run's params; waits as `run`.
+
+        Raises RunNotFinal, and what `run` raises.
+        """
+        body = _given(reason=reason) | _flag(dry_run=dry_run)
+        again = self._connection.post(f"/runs/{_segment(run)}/retry", body)
+        if detach or dry_run:
+            return again
+        return self._end_of(again, wait, on_progress=on_progress)
+
+    def cancel(self, run: str, *, dry_run: bool = False, reason: str | None = None) -> JsonObject:
+        """End a run and its processes; the run, still running while they are being ended.
+
+        Raises RunAlreadyFinal.
+        """
+        return self._change(f"/runs/{_segment(run)}/cancel", dry_run, reason=reason)
 
     def wait(
         self, run: str, *, timeout: float | None = None, on_progress: Progress | None = None,
@@ -121,17 +182,16 @@ class Client:
 
     def runs(
         self, name: str | None = None, *, status: str | Sequence[str] = (), limit: int = 10,
-        cursor: str | None = None,
+        cursor: str | None = None, full: bool = False,
     ) -> JsonObject:  # fmt: skip
         """A page of runs, the newest first: `{runs: […], total, next_cursor?}`."""
         statuses = [status] if isinstance(status, str) else [*status]
         query = {"pipeline": name, "status": statuses, "limit": limit, "cursor": cursor}
-        return self._connection.get("/runs", query)
+        return self._connection.get("/runs", query | _flag(full=full))
 
     def inspect(self, run: str, *, full: bool = False) -> JsonObject:
         """The trace of a run: failure, steps, checks, the last log lines."""
-        query = {"full": "true"} if full else None
-        return self._connection.get(f"/runs/{_segment(run)}/inspect", query)
+        return self._connection.get(f"/runs/{_segment(run)}/inspect", _flag(full=full))
 
     def logs(
         self, run: str, *, level: str | None = None, grep: str | None = None, limit: int = 100,
@@ -158,27 +218,56 @@ class Client:
             yield {"type": _TYPES.get(event.event, event.event)} | event.json()
 
     def errors(
-        self, name: str | None = None, *, since: str | None = None, limit: int = 20
-    ) -> JsonObject:
+        self, name: str | None = None, *, since: str | None = None, limit: int = 20,
+        full: bool = False,
+    ) -> JsonObject:  # fmt: skip
         """What failed lately: `{errors: […], total}`; `since` is 24h, 7d or a time."""
         query = {"pipeline": name, "since": since, "limit": limit}
-        return self._connection.get("/errors", query)
+        return self._connection.get("/errors", query | _flag(full=full))
+
+    def keys(self, *, limit: int = 20, cursor: str | None = None) -> JsonObject:
+        """A page of API keys, without their secrets: `{keys: […], total}`."""
+        return self._connection.get("/keys", {"limit": limit, "cursor": cursor})
+
+    def create_key(
+        self, name: str, scopes: Sequence[str], *, expires: str | None = None,
+        dry_run: bool = False, reason: str | None = None,
+    ) -> JsonObject:  # fmt: skip
+        """A new API key: `{id, name, scopes, key, expires_at?}`; `key` is told this once.
+
+        `scopes` are of read, run, deploy, admin, worker; `expires` is a span: 30d, 12h.
+        """
+        made = _given(name=name, scopes=[*scopes], expires=expires)
+        return self._change("/keys", dry_run, reason=reason, **made)
+
+    def revoke_key(
+        self, key_id: str, *, dry_run: bool = False, reason: str | None = None
+    ) -> JsonObject:
+        """Take an API key away. Raises KeyNotFound, KeyInUse."""
+        return self._change(f"/keys/{_segment(key_id)}/revoke", dry_run, reason=reason)
+
+    def audit(
+        self, *, target: str | None = None, action: str | None = None, actor: str | None = None,
+        limit: int = 20, cursor: str | None = None,
+    ) -> JsonObject:  # fmt: skip
+        """Who changed what, the newest first: `{entries: […], total, next_cursor?}`."""
+        query = {"target": target, "action": action, "actor": actor}
+        return self._connection.get("/audit", query | {"limit": limit, "cursor": cursor})
 
     def status(self) -> JsonObject:
         """The daemon: version, home, store, executor, counts."""
         return self._connection.get("/status")
 
-    def _deployed(self, file: str, *, reason: str | None) -> str:
-        """The name of the one pipeline of a file, deployed."""
-        names = [str(p["name"]) for p in self.deploy(file, reason=reason)["pipelines"]]
-        if len(names) == 1:
-            return names[0]
-        raise PipelineAmbiguous(
-            f"{Path(file).name} holds {len(names)} pipelines; all are deployed, none was run.",
-            hint="Name the one to run.",
-            next=[f"tau run {name}" for name in names],
-            pipelines=names,
-        )
+    def _change(self, path: str, dry_run: bool, **values: Any) -> JsonObject:
+        """A POST that the daemon would carry out twice if it came twice."""
+        body = _given(**values) | _flag(dry_run=dry_run)
+        return self._connection.post(path, body, repeatable=dry_run)
+
+    def _post_run(self, pipeline: str, body: JsonObject) -> JsonObject:
+        return self._connection.post(f"/pipelines/{_segment(pipeline)}/runs", body)
+
+    def _end_of(self, run: JsonObject, wait: float, *, on_progress: Progress | None) -> JsonObject:
+        return self.wait(str(run["id"]), timeout=wait, on_progress=on_progress, last_seen=run)
 
 
 _TYPES = {"step_start": "step", "step_end": "step", "state": "status"}
@@ -193,3 +282,7 @@ def _segment(text: str) -> str:
 
 def _given(**values: Any) -> JsonObject:
     return {key: value for key, value in values.items() if value is not None}
+
+
+def _flag(**flags: bool) -> JsonObject:
+    return {key: True for key, value in flags.items() if value}

@@ -1,12 +1,12 @@
 """From what a caller says to a daemon that can be talked to, starting a local one if need be."""
 
 import os
-import sys
 from collections.abc import Mapping
 
 from tau.client.home import DaemonInfo, Home, find_home
 from tau.client.launch import start_daemon
 from tau.client.target import Target, find_remote, local_target
+from tau.commands.output import note
 from tau.errors import DaemonUnreachable
 
 
@@ -43,6 +43,5 @@ def _start(home: Home, *, environ: Mapping[str, str]) -> DaemonInfo:
         )
     daemon = start_daemon(home, arguments=["--free-port"])
     # Always, not only on a terminal: that a process was started is no progress but a fact.
-    if sys.stderr is not None:
-        sys.stderr.write(f"tau: started a daemon in {home.path}, at {daemon.url}\n")
+    note(f"tau: started a daemon in {home.path}, at {daemon.url}")
     return daemon

@@ -14,11 +14,15 @@ _TRANSIENT_STATUSES = frozenset({502, 503, 504})
 
 
 class Transient(Exception):  # noqa: N818
-    """A fault that the same request may not meet again; `error` is what it is reported as."""
+    """A fault that the same request may not meet again; `error` is what it is reported as.
 
-    def __init__(self, error: TauError) -> None:
+    `unsent` says that the daemon has seen nothing of the request.
+    """
+
+    def __init__(self, error: TauError, *, unsent: bool = False) -> None:
         super().__init__(str(error))
         self.error = error
+        self.unsent = unsent
 
 
 def unreachable(target: Target, reason: str) -> DaemonUnreachable:
@@ -43,7 +47,8 @@ def from_transport(target: Target, error: Exception) -> Exception:
     if isinstance(error, httpx.TimeoutException):
         return unreachable(target, "no answer in time")
     if isinstance(error, (httpx.NetworkError, httpx.RemoteProtocolError)):
-        return Transient(unreachable(target, reason))
+        unsent = isinstance(error, httpx.ConnectError)
+        return Transient(unreachable(target, reason), unsent=unsent)
     if isinstance(error, (httpx.TransportError, httpx.InvalidURL)):
         return unreachable(target, reason)
     return UnexpectedError(f"{type(error).__name__}: {error}")

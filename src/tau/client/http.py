@@ -1,6 +1,7 @@
 """One connection to one daemon: headers, timeouts, faults as errors, repeats where they are safe.
 
-A request is repeated only if it may be: a GET, or a POST whose Idempotency-Key goes along again.
+A request is repeated only if it may be: a GET, or a POST that the daemon takes once, by the
+Idempotency-Key that goes along again; any other only where nothing of it had been sent.
 The loop is ours: httpx's transport retries stop at the connect, and tenacity or stamina import
 asyncio, which costs more CPU than a whole request.
 """
@@ -20,7 +21,7 @@ from tau.client.faults import Transient
 from tau.client.lean_httpx import httpx
 from tau.client.target import Target
 from tau.commands.version import client_version
-from tau.errors import KeyMissing
+from tau.errors import KeyMissing, TauError
 
 JsonObject = dict[str, Any]
 Query = Mapping[str, Any]
@@ -59,12 +60,18 @@ class Connection:
         url = f"/api/v1{path}"
         return self._repeat(lambda: self._build("GET", url, query=query, timeout=timeout))
 
-    def post(self, path: str, body: JsonObject) -> JsonObject:
-        """POST /api/v1{path}; a repeat carries the same Idempotency-Key."""
+    def post(self, path: str, body: JsonObject, *, repeatable: bool = True) -> JsonObject:
+        """POST /api/v1{path}; a repeat carries the same Idempotency-Key.
+
+        What the daemon would do twice if it were asked twice is not `repeatable`.
+        """
         headers = {"Idempotency-Key": os.urandom(16).hex()}
         content = json.dumps(body).encode()
         url = f"/api/v1{path}"
-        return self._repeat(lambda: self._build("POST", url, content=content, headers=headers))
+        return self._repeat(
+            lambda: self._build("POST", url, content=content, headers=headers),
+            repeatable=repeatable,
+        )
 
     def health(self) -> JsonObject:
         """GET /healthz, which takes no key; asked once."""
@@ -94,16 +101,15 @@ class Connection:
         faults.document_of(self.target, status=status, body=body)
         raise faults.no_daemon(self.target, status=status, body=body)
 
-    def _repeat(self, build: Callable[[], httpx.Request]) -> JsonObject:
-        for pause in _PAUSES_S:
+    def _repeat(self, build: Callable[[], httpx.Request], *, repeatable: bool = True) -> JsonObject:
+        pauses = list(_PAUSES_S)
+        while True:
             try:
                 return self._once(build())
-            except Transient:
-                time.sleep(pause)
-        try:
-            return self._once(build())
-        except Transient as fault:
-            raise fault.error from fault
+            except Transient as fault:
+                if not pauses or not (repeatable or fault.unsent):
+                    raise _told(fault, repeatable=repeatable) from fault
+            time.sleep(pauses.pop(0))
 
     def _once(self, request: httpx.Request) -> JsonObject:
         response = self._send(request)
@@ -146,6 +152,13 @@ class Connection:
             yield from response.iter_bytes()
         except httpx.HTTPError as error:
             raise faults.cut(self.target, error, status=response.status_code) from error
+
+
+def _told(fault: Transient, *, repeatable: bool) -> TauError:
+    """The error of a fault; it says so where the request may have been carried out all the same."""
+    if not repeatable and not fault.unsent:
+        fault.error.hint = "It may have been carried out: look before you send it again."
+    return fault.error
 
 
 def _timeout(seconds: float) -> httpx.Timeout:

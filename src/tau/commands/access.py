@@ -70,7 +70,7 @@ AUDIT = Command(
     group="access",
     summary="List who changed what and why, the newest first.",
     params=(
-        Option(name="--target", metavar="T", help="Only changes of this: a pipeline, a run, a key."),
+        Option(name="--target", metavar="T", help="Only changes of this pipeline, run or key."),
         Option(name="--action", metavar="A", help="Only this kind of change."),
         Option(name="--actor", metavar="K", help="Only changes by this key or agent."),
         LIMIT,

@@ -6,14 +6,20 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
-from tau.commands import output, parse, schema, usage
-from tau.commands.output import Document, Format, Outcome, Stream
+from tau.commands import fields, output, parse, schema, usage
+from tau.commands.output import Answer, Format, Outcome, Stream
 from tau.commands.parse import HelpAsked, Parsed, VersionAsked
 from tau.commands.spec import Program
 from tau.commands.version import client_version
-from tau.errors import ExitCode, Interrupted, TauError, UnexpectedError, UsageError
+from tau.errors import (
+    ConfirmationRequired,
+    ExitCode,
+    Interrupted,
+    TauError,
+    UnexpectedError,
+    UsageError,
+)
 
-Answer = Document | Outcome | Stream | None
 Handler = Callable[..., Answer] | str
 Handlers = Mapping[str, Handler]
 """By the command's name: a function that takes its params (and `env`, for `tau`) as keywords, or
@@ -97,6 +103,8 @@ def _about(program: Program, asked: HelpAsked | VersionAsked) -> Answer:
         return None
     if asked.command:
         return schema.details(asked.command)
+    if asked.family:
+        return schema.family(program, asked.family)
     programs: tuple[Program, ...] = ("tau", "taud") if program == "tau" else ("taud",)
     return schema.surface(programs, version=client_version())
 
@@ -108,10 +116,17 @@ def _call(parsed: Parsed, handlers: Handlers) -> Answer:
     keywords = dict(parsed.values)
     if parsed.program == "tau" and not command.offline:
         keywords["env"] = parsed.options.get("env")
+    chosen = keywords.pop("fields", None)
+    if chosen and "full" in keywords:
+        keywords["full"] = keywords["full"] or fields.need_all(command, chosen)
     try:
-        return resolve(handlers[command.name])(**keywords)
+        answer = resolve(handlers[command.name])(**keywords)
+        return fields.select(command, answer, chosen) if chosen else answer
     except UsageError as error:
         raise usage.explain(parsed.program, command, error) from error
+    except ConfirmationRequired as error:
+        error.next = [usage.with_yes(parsed.program, parsed.words)]
+        raise
 
 
 def resolve(handler: Handler) -> Callable[..., Answer]:

@@ -32,6 +32,10 @@ class Stream:
     lines: Iterable[Document]
 
 
+Answer = Document | Outcome | Stream | None
+"""What a handler answers; None where there is nothing to print."""
+
+
 def requested_format(value: str | None, environ: Mapping[str, str] = os.environ) -> Format:
     """The format of `--output`, else of TAU_OUTPUT, else json. Raises ConfigurationError."""
     chosen = value or environ.get("TAU_OUTPUT") or "json"

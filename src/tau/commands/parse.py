@@ -81,14 +81,16 @@ def _needed(program: Program, argv: Sequence[str]) -> tuple[Command, ...]:
 class _Group(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         program, word = ctx.info_name, args[0]
-        command, rest = registry.match(program, args)
-        if command.name != word and rest[:1] in (["--help"], ["-h"]) and len(args) == len(rest) + 1:
+        if args[1:2] in (["--help"], ["-h"]) and registry.is_family(program, word):
             raise HelpAsked(None, _text_of_family(program, word), family=word)
+        command, rest = registry.match(program, args)
         return super().resolve_command(ctx, [command.name, *rest])
 
 
 def _text_of_family(program: Program, word: str) -> str:
-    lines = [f"{command.usage}\n    {command.summary}" for command in registry.family(program, word)]
+    lines = [
+        f"{command.usage}\n    {command.summary}" for command in registry.family(program, word)
+    ]
     return "\n\n".join([f"The commands of {program} {word}:", *lines])
 
 
@@ -155,7 +157,8 @@ def _parameter(param: Argument | Option) -> inspect.Parameter:
         info = typer.Option(*names, help=shown, show_default=False)
         return _keyword(param.keyword, bool, info=info, default=False)
     info = typer.Option(*names, help=shown, metavar=param.metavar, show_default=False)
-    return _keyword(param.keyword, list[str] if param.many else str, info=info, default=None)
+    default = inspect.Parameter.empty if param.required else None
+    return _keyword(param.keyword, list[str] if param.many else str, info=info, default=default)
 
 
 def _keyword(name: str, kind: Any, *, info: Any, default: Any) -> inspect.Parameter:

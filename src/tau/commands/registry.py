@@ -60,6 +60,11 @@ def family(program: Program, word: str) -> tuple[Command, ...]:
     return tuple(c for c in of_program(program) if c.name.startswith(f"{word} "))
 
 
+def is_family(program: Program, word: str) -> bool:
+    """Whether the word only begins names of two words, and is none itself."""
+    return bool(family(program, word)) and find(program, word) is None
+
+
 def global_options(program: Program) -> tuple[Option, ...]:
     """The options that stand before or after any command."""
     return (OUTPUT, ENVIRONMENT) if program == "tau" else (OUTPUT,)

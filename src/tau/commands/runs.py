@@ -76,9 +76,7 @@ RETRY = Command(
     group="runs",
     summary="Run again what has ended: the current version, with that run's params.",
     params=(RUN_ARGUMENT, WAIT, DETACH, DRY_RUN, REASON),
-    output=Output(
-        description="The new run, as `tau run` prints it.", keys=(*RUN_KEYS, *PLAN_KEYS)
-    ),
+    output=Output(description="The new run, as `tau run` prints it.", keys=(*RUN_KEYS, *PLAN_KEYS)),
     errors=(
         *RUN_ERRORS,
         "run.not_final",
@@ -88,7 +86,10 @@ RETRY = Command(
         "idempotency.key_reused",
     ),
     exits=(OUTCOME,),
-    examples=("tau retry orders@last-success", "tau retry orders#7 --detach --reason 'source is up'"),
+    examples=(
+        "tau retry orders@last-success",
+        "tau retry orders#7 --detach --reason fixed",
+    ),
     mutating=True,
     idempotent=False,
 )

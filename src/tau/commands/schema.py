@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tau.commands import registry
-from tau.commands.spec import Argument, Command, Option, Program
+from tau.commands.spec import Argument, Command, Option, Output, Program
 from tau.errors import CATALOGUE, ExitCode
 
 Document = dict[str, Any]
@@ -29,6 +29,7 @@ NOTES = (
     "stdout is one JSON document, NDJSON with --follow. A command that fails prints "
     '{"error":{"code","message","hint","retry","next"}} there too.',
     "A run that failed is no error: it is printed, and `run` and `wait` exit 4.",
+    "What can't be undone takes --yes: without it, it is shown and the command exits 6.",
     "A RUN is an id, a unique prefix of one, NAME#7, NAME@last, NAME@last-failed or "
     "NAME@last-success.",
     "TAU_HOST and TAU_API_KEY, else --env, else the local daemon, which starts by itself "
@@ -71,7 +72,7 @@ def details(command: Command) -> Document:
         "options": [
             _option(o) for o in (*command.options, *registry.global_options(command.program))
         ],
-        "output": {"description": command.output.description, "keys": list(command.output.keys)},
+        "output": _output(command.output),
         "exit_codes": {str(code): text for code, text in command.exits},
         "errors": [_error(code) for code in _codes(command)],
         "examples": list(command.examples),
@@ -79,17 +80,28 @@ def details(command: Command) -> Document:
     return {key: value for key, value in document.items() if value not in ([], {})}
 
 
-def find(words: Iterable[str]) -> Command:
-    """The command that `tau schema WORDS` names. Raises UnknownCommand."""
+def describe(words: Iterable[str]) -> Document:
+    """What `tau schema WORDS` answers: one command, or those of a family such as `keys`.
+
+    Raises UnknownCommand.
+    """
     parts = [word for text in words for word in text.split()]
     program: Program = "taud" if parts[:1] == ["taud"] else "tau"
     if parts[:1] in (["taud"], ["tau"]):
         parts = parts[1:]
-    only_in_taud = {c.name for c in registry.of_program("taud")} - {
-        c.name for c in registry.of_program("tau")
-    }
     name = " ".join(parts)
-    return registry.get("taud" if name in only_in_taud else program, name)
+    if registry.find("tau", name) is None and registry.find("taud", name):
+        program = "taud"
+    if registry.is_family(program, name):
+        return family(program, name)
+    return details(registry.get(program, name))
+
+
+def family(program: Program, word: str) -> Document:
+    """The commands that begin with this word."""
+    commands = registry.family(program, word)
+    lines = [_line(command) for command in commands]
+    return {"program": program, "commands": lines, "more": f"tau schema {commands[0].name}"}
 
 
 def _line(command: Command) -> Document:
@@ -112,7 +124,16 @@ def _option(option: Option) -> Document:
         document["choices"] = list(option.choices)
     if option.default is not None:
         document["default"] = option.default
+    if option.required:
+        document["required"] = True
     return document | {"many": True} if option.many else document
+
+
+def _output(output: Output) -> Document:
+    document: Document = {"description": output.description, "keys": list(output.keys)}
+    if output.rows:
+        document |= {"rows": output.rows, "row_keys": list(output.row_keys)}
+    return document | ({"full_keys": list(output.full_keys)} if output.full_keys else {})
 
 
 def _codes(command: Command) -> list[str]:

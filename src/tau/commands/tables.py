@@ -11,9 +11,12 @@ from rich.text import Text
 
 from tau.commands.json_text import UNSAFE, escape, to_json
 
-_UNCUT = frozenset({"run", "id", "name", "pipeline", "fingerprint", "next", "get", "cursor"})
+_UNCUT = frozenset(
+    {"run", "id", "name", "pipeline", "target", "fingerprint", "next", "get", "cursor"}
+)
 _PIPED_WIDTH = 100_000
 _MIN_COLUMN = 8
+_DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def render(document: Mapping[str, Any], *, color: bool, width: int | None) -> str:
@@ -56,8 +59,9 @@ def _text(console: Console) -> str:
 
 
 def _draw(console: Console, document: Mapping[str, Any], *, title: str) -> None:
-    tables = {k: v for k, v in document.items() if _is_rows(v)}
-    nested = {k: v for k, v in document.items() if isinstance(v, Mapping) and v}
+    tables = {k: rows for k, v in document.items() if (rows := _rows_of(v))}
+    rest = {k: v for k, v in document.items() if k not in tables}
+    nested = {k: v for k, v in rest.items() if isinstance(v, Mapping) and v}
     blocks = {k: v for k, v in document.items() if isinstance(v, str) and "\n" in v}
     apart = {*tables, *nested, *blocks}
     _facts(console, {k: v for k, v in document.items() if k not in apart}, title=title)
@@ -65,12 +69,18 @@ def _draw(console: Console, document: Mapping[str, Any], *, title: str) -> None:
         _rows(console, rows, title=f"{title}{name}")
     for name, facts in nested.items():
         _draw(console, facts, title=f"{title}{name}.")
-    for block in blocks.values():
-        console.print(Text(_safe(block)), soft_wrap=True)
+    for name, block in blocks.items():
+        text = _diff(block) if name == "diff" else Text(_safe(block))
+        console.print(text, soft_wrap=True)
+
+
+def _diff(block: str) -> Text:
+    lines = [Text(_safe(line), style=_DIFF_STYLES.get(line[:1], "")) for line in block.split("\n")]
+    return Text("\n").join(lines)
 
 
 def _facts(console: Console, facts: Mapping[str, Any], *, title: str) -> None:
-    shown = {key: value for key, value in facts.items() if value not in (None, [], {})}
+    shown = {key: value for key, value in facts.items() if value not in (None, "", [], {})}
     for key, value in shown.items():
         label = Text(_safe(f"{title}{key}: "), style="bold")
         console.print(label.append(_safe(_cell(value)), style="default"), soft_wrap=True)
@@ -98,8 +108,17 @@ def _widest(rows: Iterable[Mapping[str, Any]], column: str) -> int:
     return max(len(column), *(len(_safe(_cell(row.get(column)))) for row in rows))
 
 
-def _is_rows(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
+def _rows_of(value: Any) -> list[dict[str, Any]]:
+    """The rows of what is a table: a list of objects, or an object of objects; else none."""
+    if isinstance(value, list) and all(isinstance(row, dict) for row in value):
+        return value
+    if (
+        isinstance(value, dict)
+        and len(value) > 1
+        and all(isinstance(v, dict) for v in value.values())
+    ):
+        return [{"name": key, **row} for key, row in value.items()]
+    return []
 
 
 def _cell(value: Any) -> str:

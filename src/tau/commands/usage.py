@@ -9,7 +9,7 @@ from typing import Any
 
 from tau.commands import registry
 from tau.commands.spec import Command, Program
-from tau.errors import MissingArgument, TauError, UnknownOption, UsageError
+from tau.errors import MissingArgument, TauError, UnknownCommand, UnknownOption, UsageError
 
 
 def is_usage_error(error: BaseException) -> bool:
@@ -41,8 +41,19 @@ def explain(program: Program, command: Command | None, error: TauError) -> TauEr
 
 def named(program: Program, argv: Sequence[str]) -> Command | None:
     """The command that a command line is about, as far as one can tell."""
-    commands = {command.name: command for command in registry.of_program(program)}
-    return next((commands[word] for word in argv if word in commands), None)
+    for place in range(len(argv)):
+        try:
+            return registry.match(program, argv[place:])[0]
+        except UnknownCommand:
+            continue
+    return None
+
+
+def with_yes(program: Program, argv: Sequence[str]) -> str:
+    """The same command line, confirmed."""
+    words = list(argv)
+    place = words.index("--") if "--" in words else len(words)
+    return join([program, *words[:place], "--yes", *words[place:]])
 
 
 def _facts(program: Program, command: Command | None) -> dict[str, Any]:

@@ -62,6 +62,7 @@ ROLLBACK = Command(
     errors=(*NAME_ERRORS, "version.not_found"),
     examples=("tau rollback orders --dry-run", "tau rollback orders --to 2 --reason 'wrong sums'"),
     mutating=True,
+    idempotent=False,
 )
 
 COMMANDS = (VERSIONS, DIFF, ROLLBACK)

@@ -18,9 +18,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from tau.core.sqlite_driver import OneHopConnection
 from tau.errors import ConfigurationError, StoreUnavailable
 
 BUSY_TIMEOUT_S = 5.0
+READERS = 4
 WRITER_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
@@ -57,8 +59,8 @@ class Database:
         if self.is_sqlite:
             busy = f"PRAGMA busy_timeout={int(busy_timeout_s * 1000)}"
             writer, reader = (busy, *WRITER_PRAGMAS), (busy, *READER_PRAGMAS)
-            self._writer = _sqlite_engine(self.url, writer, begin="BEGIN IMMEDIATE", size=1)
-            self._reader = _sqlite_engine(self.url, reader, begin="BEGIN", size=4)
+            self._writer = _sqlite_engine(self.url, writer, is_reader=False)
+            self._reader = _sqlite_engine(self.url, reader, is_reader=True)
         else:
             self._writer = self._reader = create_async_engine(
                 self.url, pool_size=10, max_overflow=10, pool_timeout=busy_timeout_s
@@ -125,12 +127,27 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite+aiosqlite:///{path}"
 
 
-def _sqlite_engine(url: str, pragmas: tuple[str, ...], *, begin: str, size: int) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=30)
+def _sqlite_engine(url: str, pragmas: tuple[str, ...], *, is_reader: bool) -> AsyncEngine:
+    path = make_url(url).database or ""
+
+    async def connect() -> OneHopConnection:
+        connection = OneHopConnection(path, is_reader=is_reader)
+        await connection
+        return connection
+
+    # A session ends its transaction itself: a reset of the pool would be one wait more.
+    engine = create_async_engine(
+        url,
+        async_creator=connect,
+        pool_size=READERS if is_reader else 1,
+        max_overflow=0,
+        pool_timeout=30,
+        pool_reset_on_return=None,
+    )
+    begin = "BEGIN" if is_reader else "BEGIN IMMEDIATE"
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
         cursor = connection.cursor()
         for pragma in pragmas:
             cursor.execute(pragma)

@@ -9,7 +9,8 @@ from tau.core.signals import CANCEL, NEW_WORK, Signals
 from tau.daemon.executor import Executor
 from tau.errors import StoreUnavailable
 from tau.pipeline.types import RunStatus
-from tau.services.execution_service import Claim, ExecutionService
+from tau.services.execution_service import ExecutionService
+from tau.services.outcome import Claim
 
 logger = logging.getLogger("tau.dispatcher")
 

@@ -11,14 +11,8 @@ from tau.core.source_cache import SourceCache
 from tau.daemon.recorder import Recorder
 from tau.errors import RequestInvalid
 from tau.pipeline.protocol import ExitRecord, JobRequest, Limits
-from tau.services.execution_service import (
-    Claim,
-    Ended,
-    ExecutionService,
-    Started,
-    Told,
-    crash,
-)
+from tau.services.execution_service import Ended, ExecutionService, Started, Told
+from tau.services.outcome import Claim, crash
 from tau.services.secret_service import SecretService
 from tau.workers.base import Answer, AttemptLost, LaunchRefused, Worker
 

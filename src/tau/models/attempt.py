@@ -28,3 +28,6 @@ class Attempt(Base):
     failure: Mapped[dict[str, Any] | None]
     usage: Mapped[dict[str, Any] | None]
     spool_offset: Mapped[int] = mapped_column(BigInteger, default=0)
+    log_lines: Mapped[int] = mapped_column(default=0)
+    log_warnings: Mapped[int] = mapped_column(default=0)
+    log_errors: Mapped[int] = mapped_column(default=0)

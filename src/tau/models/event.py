@@ -3,15 +3,27 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, SmallInteger, String, Text
+from sqlalchemy import ForeignKey, Index, SmallInteger, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tau.models.base import Base
 
+_NO_LOG = text("kind <> 'log'")
+
 
 class Event(Base):
     __tablename__ = "events"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+    __table_args__ = (
+        Index(
+            "ix_events_trace",
+            "run_id",
+            "attempt",
+            "seq",
+            sqlite_where=_NO_LOG,
+            postgresql_where=_NO_LOG,
+        ),
+        {"sqlite_with_rowid": False},
+    )
 
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
     attempt: Mapped[int] = mapped_column(primary_key=True)

@@ -1,14 +1,10 @@
 """Attempts of runs, and the events they told."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
-
-from sqlalchemy import and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, or_, select
 
 from tau.core.database import Session
 from tau.models import Attempt, Event
-from tau.pipeline.types import EventKind, RunStatus
+from tau.pipeline.types import EventKind
 from tau.repositories.base import Repository, SessionT, decode_cursor, encode_cursor
 
 _NO_SYNC = {"synchronize_session": False}
@@ -26,38 +22,6 @@ class AttemptRepository(Repository[SessionT]):
         )
         return int(await self._session.scalar(query) or 0)
 
-    async def add(
-        self: "AttemptRepository[Session]",
-        run_id: str,
-        number: int,
-        *,
-        fence: int,
-        owner: str,
-        now: datetime,
-    ) -> None:
-        """The proof that this attempt was claimed; a second one breaks the primary key."""
-        await self._session.execute(
-            insert(Attempt).values(
-                run_id=run_id,
-                number=number,
-                fence=fence,
-                owner=owner,
-                status=RunStatus.STARTING,
-                claimed_at=now,
-                spool_offset=0,
-            )
-        )
-
-    async def update(
-        self: "AttemptRepository[Session]", run_id: str, number: int, values: dict[str, Any]
-    ) -> None:
-        await self._session.execute(
-            update(Attempt)
-            .where(Attempt.run_id == run_id, Attempt.number == number)
-            .values(**values)
-            .execution_options(**_NO_SYNC)
-        )
-
     async def remove(self: "AttemptRepository[Session]", run_id: str, number: int) -> None:
         """Forget an attempt that never started user code."""
         await self._session.execute(
@@ -65,14 +29,6 @@ class AttemptRepository(Repository[SessionT]):
             .where(Attempt.run_id == run_id, Attempt.number == number)
             .execution_options(**_NO_SYNC)
         )
-
-    async def add_events(
-        self: "AttemptRepository[Session]", rows: Sequence[dict[str, Any]]
-    ) -> None:
-        """Keep events; those that are kept already are left as they are."""
-        if not rows:
-            return
-        await self._session.execute(self._insert_if_new(Event), list(rows))
 
     async def list_events(
         self, run_id: str, *, after: tuple[int, int] = (0, 0), limit: int
@@ -108,14 +64,15 @@ class AttemptRepository(Repository[SessionT]):
         )
         return list((await self._session.scalars(query)).all())
 
-    async def count_logs(self, run_id: str) -> dict[int, int]:
-        """How many log lines a run has, by level."""
-        query = (
-            select(Event.level, func.count())
-            .where(Event.run_id == run_id, Event.kind == EventKind.LOG)
-            .group_by(Event.level)
-        )
-        return {int(lv or 0): int(n) for lv, n in await self._session.execute(query)}
+    async def count_logs(self, run_id: str) -> tuple[int, int, int]:
+        """A run's log lines, warnings and errors, as counted when they were stored."""
+        query = select(
+            func.coalesce(func.sum(Attempt.log_lines), 0),
+            func.coalesce(func.sum(Attempt.log_warnings), 0),
+            func.coalesce(func.sum(Attempt.log_errors), 0),
+        ).where(Attempt.run_id == run_id)
+        lines, warnings, errors = (await self._session.execute(query)).one()
+        return int(lines), int(warnings), int(errors)
 
     async def list_logs(
         self,

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, and_, func, or_, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, CursorResult, and_, func, select, update
 
 from tau.core.database import Session
 from tau.models import Run
@@ -22,17 +21,6 @@ _CLAIMABLE = sorted(CLAIMABLE_STATUSES)
 _ACTIVE = sorted(ACTIVE_STATUSES)
 _BAD = sorted(BAD_STATUSES)
 _NO_SYNC = {"synchronize_session": False}
-
-_active = aliased(Run)
-_HAS_ROOM = or_(
-    Run.max_concurrent.is_(None),
-    select(func.count())
-    .select_from(_active)
-    .where(_active.pipeline_id == Run.pipeline_id, _active.status.in_(_ACTIVE))
-    .scalar_subquery()
-    < Run.max_concurrent,
-)
-"""Whether a run's pipeline has fewer active runs than it may have at a time."""
 
 
 class RunRepository(Repository[SessionT]):
@@ -176,63 +164,6 @@ class RunRepository(Repository[SessionT]):
         run.tenant_id = self._tenant_id
         self._session.add(run)
         await self._session.flush()
-
-    async def list_claimable(self, *, now: datetime, limit: int) -> list[Run]:
-        """Candidates for a claim, the most urgent first; nothing is locked."""
-        query = (
-            select(Run)
-            .where(Run.status.in_(_CLAIMABLE), Run.available_at <= now, _HAS_ROOM)
-            .order_by(Run.priority, Run.available_at, Run.id)
-            .limit(limit)
-        )
-        return list((await self._session.scalars(query)).all())
-
-    async def lock_pipeline(self: "RunRepository[Session]", pipeline_id: str) -> None:
-        """Claims of one pipeline one after the other; SQLite's write transactions are so anyway."""
-        if self._session.get_bind().dialect.name == "postgresql":
-            key = func.hashtext(f"claim:{pipeline_id}")
-            await self._session.execute(select(func.pg_advisory_xact_lock(key)))
-
-    async def claim(
-        self: "RunRepository[Session]", run_id: str, *, owner: str, now: datetime
-    ) -> tuple[int, int] | None:
-        """Compare and set: (fence, attempt) if this owner has the run now, else None."""
-        move = (
-            update(Run)
-            .where(Run.id == run_id, Run.status.in_(_CLAIMABLE), Run.available_at <= now, _HAS_ROOM)
-            .values(
-                status=RunStatus.STARTING,
-                status_reason=None,
-                owner=owner,
-                fence=Run.fence + 1,
-                attempt=Run.attempt + 1,
-            )
-            .returning(Run.fence, Run.attempt)
-            .execution_options(**_NO_SYNC)
-        )
-        row = (await self._session.execute(move)).one_or_none()
-        return (row[0], row[1]) if row else None
-
-    async def mark_running(
-        self: "RunRepository[Session]", run_id: str, *, owner: str, fence: int, now: datetime
-    ) -> bool:
-        """starting → running, by its owner; a first start stays the run's start."""
-        return await self._move(
-            self._owned(run_id, owner, fence, [RunStatus.STARTING]),
-            status=RunStatus.RUNNING,
-            started_at=func.coalesce(Run.started_at, now),
-        )
-
-    async def end(
-        self: "RunRepository[Session]",
-        run_id: str,
-        *,
-        owner: str,
-        fence: int,
-        values: dict[str, Any],
-    ) -> bool:
-        """starting or running → final or retrying, by its owner; False: it was fenced off."""
-        return await self._move(self._owned(run_id, owner, fence, _ACTIVE), **values)
 
     async def explain(self: "RunRepository[Session]", run_id: str, reason: str) -> None:
         """Say why a run stands where it stands."""

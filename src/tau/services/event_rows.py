@@ -8,6 +8,7 @@ from tau.pipeline.protocol import JsonObject, decode_line
 from tau.pipeline.types import EventKind, Level
 
 RANKS = {Level.DEBUG: 10, Level.INFO: 20, Level.WARNING: 30, Level.ERROR: 40}
+WARNING_RANK, ERROR_RANK = RANKS[Level.WARNING], RANKS[Level.ERROR]
 LEVELS = {rank: level for level, rank in RANKS.items()}
 _COLUMNS = {"k", "seq", "ts", "level", "step", "message"}
 _STORED = frozenset(EventKind)

@@ -4,51 +4,27 @@ Whoever owns an attempt calls these; nothing here waits for a process. All that 
 move happens in its transaction: the attempt's row, the state a success keeps, the retry.
 """
 
-import hashlib
 import random
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tau.core.clock import Clock
-from tau.core.database import Database, ReadSession, Session
+from tau.core.database import Database, Session
 from tau.core.signals import NEW_WORK, Signals
-from tau.models import Run
 from tau.pipeline.protocol import ExitRecord, JsonObject
 from tau.pipeline.types import RunStatus, Trigger
 from tau.repositories.attempt_repo import AttemptRepository
+from tau.repositories.claim_repo import ClaimRepository
 from tau.repositories.pipeline_repo import PipelineRepository
 from tau.repositories.run_repo import RunRepository
 from tau.repositories.state_repo import StateRepository
-from tau.services.event_rows import storable, to_row
+from tau.services.event_rows import ERROR_RANK, WARNING_RANK, to_row
+from tau.services.outcome import Claim, crash, decide, reason_of, start_of
 
 MAX_LAUNCH_FAILURES = 5
-MAX_RETRY_DELAY_S = 86_400.0
 LAUNCH_RETRY_DELAY = timedelta(seconds=1)
-RETRIED = frozenset({RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.CRASHED})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """An attempt that this daemon owns, with all that is needed to execute it."""
-
-    run_id: str
-    reference: str
-    pipeline_id: str
-    number: int
-    attempt: int
-    fence: int
-    owner: str
-    trigger: str
-    sha256: str
-    file_name: str
-    origin: str | None
-    timeout: float | None
-    spec: JsonObject
-    params: JsonObject
-    facts: JsonObject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,67 +76,43 @@ class ExecutionService:
         """Up to `limit` runs that are this daemon's now, the most urgent first."""
         now = self._clock.now()
         async with self._db.read() as reading:
-            if not await RunRepository(reading).list_claimable(now=now, limit=1):
-                return []
+            rows = await ClaimRepository(reading).list_candidates(now=now, limit=limit)
+        if not rows:
+            return []
         async with self._db.transaction() as session:
-            candidates = await RunRepository(session).list_claimable(now=now, limit=limit)
-            claims = [await self._claim_one(session, run, now) for run in candidates]
-        return [claim for claim in claims if claim is not None]
+            claimed = await self._claim(session, rows, now)
+            for run_id in claimed:
+                self._wake_after(session, run_id)
+        return [
+            _describe(row, owner=self._owner, fence=claimed[row.id][0], attempt=claimed[row.id][1])
+            for row in rows
+            if row.id in claimed
+        ]
 
-    async def _claim_one(self, session: Session, run: Run, now: datetime) -> Claim | None:
-        runs = RunRepository(session)
-        if run.max_concurrent is not None:
-            await runs.lock_pipeline(run.pipeline_id)
-        claimed = await runs.claim(run.id, owner=self._owner, now=now)
-        if claimed is None:
-            return None
-        fence, attempt = claimed
-        await AttemptRepository(session).add(
-            run.id, attempt, fence=fence, owner=self._owner, now=now
-        )
-        session.after_commit(lambda: self._signals.notify(run.id))
-        return await self._describe(session, run, fence=fence, attempt=attempt)
-
-    async def _describe(self, session: ReadSession, run: Run, *, fence: int, attempt: int) -> Claim:
-        version = await PipelineRepository(session).find_version(run.pipeline_id, run.version)
-        if version is None:
-            raise RuntimeError(f"run {run.id} has no version {run.version}")
-        last = await RunRepository(session).last_success_start(run.pipeline_id)
-        facts: JsonObject = {
-            "run_number": run.number,
-            "trigger": run.trigger,
-            "last_successful_run": last.isoformat() if last else None,
-            "interval_start": run.interval_start.isoformat() if run.interval_start else None,
-            "interval_end": run.interval_end.isoformat() if run.interval_end else None,
-        }
-        return Claim(
-            run_id=run.id,
-            reference=f"{run.pipeline_name}#{run.number}",
-            pipeline_id=run.pipeline_id,
-            number=run.number,
-            attempt=attempt,
-            fence=fence,
-            owner=self._owner,
-            trigger=run.trigger,
-            sha256=version.source_sha256,
-            file_name=version.file_name,
-            origin=version.origin,
-            timeout=run.timeout or version.spec.get("timeout"),
-            spec=version.spec,
-            params=run.params,
-            facts=facts,
-        )
+    async def _claim(
+        self, session: Session, rows: Sequence[Any], now: datetime
+    ) -> dict[str, tuple[int, int]]:
+        """All at once, but those of a pipeline with a limit one by one: each counts the others."""
+        claims = ClaimRepository(session)
+        free = [row.id for row in rows if row.max_concurrent is None]
+        claimed = await claims.claim(free, owner=self._owner, now=now) if free else {}
+        for row in rows:
+            if row.max_concurrent is not None:
+                await claims.lock_pipeline(row.pipeline_id)
+                claimed |= await claims.claim([row.id], owner=self._owner, now=now)
+        return claimed
 
     async def unfinished(self) -> list[tuple[Claim, int]]:
         """Attempts that an earlier daemon of this home left, each with its spool's offset."""
         async with self._db.read() as session:
             attempts = AttemptRepository(session)
+            rows = await ClaimRepository(session).list_owned(self._owner)
             return [
                 (
-                    await self._describe(session, run, fence=run.fence, attempt=run.attempt),
-                    await attempts.find_offset(run.id, run.attempt),
+                    _describe(row, owner=self._owner, fence=row.fence, attempt=row.attempt),
+                    await attempts.find_offset(row.id, row.attempt),
                 )
-                for run in await RunRepository(session).list_active(self._owner)
+                for row in rows
             ]
 
     async def to_kill(self) -> list[tuple[str, str]]:
@@ -189,99 +141,101 @@ class ExecutionService:
     # --- reporting -------------------------------------------------------------------------
 
     async def record(self, reports: Sequence[Report]) -> None:
-        """Store what happened in one or many attempts, in one transaction, in this order."""
+        """Store what happened in one or many attempts, in one transaction.
+
+        Attempts are independent of each other, and of one attempt the end comes last: so events
+        of all go in together, and a start whose end is here too is told by that end.
+        """
+        ended = {report.claim.run_id for report in reports if isinstance(report, Ended)}
+        starts = {r.claim.run_id: r for r in reports if isinstance(r, Started)}
         async with self._db.transaction() as session:
-            touched = {report.claim.run_id for report in reports}
+            await self._record_events(session, [r for r in reports if isinstance(r, Told)])
+            for run_id, start in starts.items():
+                if run_id not in ended:
+                    await self._record_start(session, start)
             for report in reports:
-                await self._record_one(session, report)
-            session.after_commit(lambda: self._wake(touched))
+                if isinstance(report, Ended):
+                    await self._record_end(session, report, starts.get(report.claim.run_id))
+            for run_id in {report.claim.run_id for report in reports}:
+                self._wake_after(session, run_id)
 
-    def _wake(self, run_ids: set[str]) -> None:
-        for run_id in run_ids:
-            self._signals.notify(run_id)
+    def _wake_after(self, session: Session, topic: str) -> None:
+        session.after_commit(lambda: self._signals.notify(topic))
 
-    async def _record_one(self, session: Session, report: Report) -> None:
-        match report:
-            case Started(claim=claim, pid=pid, at=at):
-                await self._record_start(session, claim, pid, at)
-            case Told(claim=claim, lines=lines, offset=offset):
-                await self._record_events(session, claim, lines, offset)
-            case Ended(claim=claim, record=record):
-                await self._record_end(session, claim, record)
-
-    async def _record_start(self, session: Session, claim: Claim, pid: int, at: datetime) -> None:
-        moved = await RunRepository(session).mark_running(
-            claim.run_id, owner=claim.owner, fence=claim.fence, now=at
-        )
+    async def _record_start(self, session: Session, start: Started) -> None:
+        claim, claims = start.claim, ClaimRepository(session)
+        moved = await claims.start(claim.run_id, owner=claim.owner, fence=claim.fence, now=start.at)
         if moved:
-            await AttemptRepository(session).update(
-                claim.run_id,
-                claim.attempt,
-                {"status": RunStatus.RUNNING, "pid": pid, "started_at": at},
+            await claims.start_attempt(claim.run_id, claim.attempt, pid=start.pid, now=start.at)
+
+    async def _record_events(self, session: Session, told: Sequence[Told]) -> None:
+        claims, rows, counts = ClaimRepository(session), [], []
+        for report in told:
+            claim = report.claim
+            mine = [to_row(claim.run_id, claim.attempt, line) for line in report.lines]
+            kept = [row for row in mine if row is not None]
+            levels = [row["level"] for row in kept if row["kind"] == "log"]
+            rows += kept
+            counts.append(
+                {
+                    "run": claim.run_id,
+                    "attempt": claim.attempt,
+                    "offset": report.offset,
+                    "lines": len(levels),
+                    "warnings": levels.count(WARNING_RANK),
+                    "errors": levels.count(ERROR_RANK),
+                }
             )
+        await claims.add_events(rows)
+        await claims.count_told(counts)
 
-    async def _record_events(
-        self, session: Session, claim: Claim, lines: Sequence[bytes], offset: int
-    ) -> None:
-        attempts = AttemptRepository(session)
-        rows = [to_row(claim.run_id, claim.attempt, line) for line in lines]
-        await attempts.add_events([row for row in rows if row is not None])
-        await attempts.update(claim.run_id, claim.attempt, {"spool_offset": offset})
-
-    async def _record_end(self, session: Session, claim: Claim, record: ExitRecord) -> None:
-        now = self._clock.now()
-        runs, status = RunRepository(session), RunStatus(record.status)
-        run = await runs.find(claim.run_id)
-        if run is None:
+    async def _record_end(self, session: Session, end: Ended, start: Started | None) -> None:
+        claim, record, now = end.claim, end.record, self._clock.now()
+        claims = ClaimRepository(session)
+        wish = None
+        if record.status != RunStatus.SUCCESS:
+            wish = await claims.find_cancel_reason(claim.run_id)
+        outcome = decide(claim, record, cancel_reason=wish, now=now, jitter=self._random())
+        began = start.at if start else start_of(record)
+        moved = await claims.end(
+            claim.run_id,
+            owner=claim.owner,
+            fence=claim.fence,
+            status=outcome.status,
+            reason=outcome.reason,
+            result=record.result if outcome.is_final else None,
+            failure=record.failure,
+            fingerprint=outcome.fingerprint,
+            began=began,
+            finished=now if outcome.is_final else None,
+            next_at=outcome.next_at,
+        )
+        if not moved:
             return
-        reason = _reason(record)
-        values = self._outcome(run, claim, record, reason, now)
-        if not await runs.end(claim.run_id, owner=claim.owner, fence=claim.fence, values=values):
-            return
-        await AttemptRepository(session).update(
+        await claims.end_attempt(
             claim.run_id,
             claim.attempt,
-            {
-                "status": status,
-                "reason": reason,
-                "finished_at": now,
-                "exit_code": record.exit_code,
-                "signal": record.signal,
-                "failure": record.failure,
-                "usage": record.usage or None,
-            },
+            status=record.status,
+            reason=reason_of(record),
+            pid=start.pid if start else None,
+            began=began,
+            finished=now,
+            exit_code=record.exit_code,
+            signal=record.signal,
+            failure=record.failure,
+            usage=record.usage or None,
         )
-        if status is RunStatus.SUCCESS and record.state is not None:
-            await self._keep_state(session, claim, record, now)
-
-    def _outcome(
-        self, run: Run, claim: Claim, record: ExitRecord, reason: str | None, now: datetime
-    ) -> dict[str, Any]:
-        """The columns of the run after this attempt: final, or waiting for its next one."""
-        status = RunStatus(record.status)
-        common = {"failure": record.failure, "status_reason": reason}
-        if run.cancel_requested_at is not None and status is not RunStatus.SUCCESS:
-            common["status_reason"] = run.cancel_reason
-            status = RunStatus.CANCELLED
-        if status in RETRIED and claim.attempt < run.max_attempts and _worth_retrying(record):
-            delay = retry_delay(claim.spec, claim.attempt, jitter=self._random())
-            return common | {"status": RunStatus.RETRYING, "available_at": now + delay}
-        return common | {
-            "status": status,
-            "finished_at": now,
-            "started_at": run.started_at or _start(record),
-            "result": record.result,
-            "fingerprint": fingerprint(run.pipeline_name, record) if status in RETRIED else None,
-        }
+        if outcome.status is RunStatus.SUCCESS and record.state is not None:
+            await self._keep_state(session, claim, record.state, now)
 
     async def _keep_state(
-        self, session: Session, claim: Claim, record: ExitRecord, now: datetime
+        self, session: Session, claim: Claim, state: JsonObject, now: datetime
     ) -> None:
         """A backfill never writes state, nor does a run after which a newer one has written."""
-        if claim.trigger == Trigger.BACKFILL or record.state is None:
+        if claim.trigger == Trigger.BACKFILL:
             return
         newer = await StateRepository(session).keep(
-            claim.pipeline_id, record.state, run_number=claim.number, now=now
+            claim.pipeline_id, state, run_number=claim.number, now=now
         )
         if newer is not None:
             await RunRepository(session).explain(
@@ -296,11 +250,12 @@ class ExecutionService:
             run = await runs.find(claim.run_id)
             if run is None:
                 return
-            if run.cancel_requested_at is not None:
-                await self._record_end(session, claim, crash(claim, reason))
-            elif run.launch_failures + 1 >= MAX_LAUNCH_FAILURES:
-                record = crash(claim, f"could not be started {MAX_LAUNCH_FAILURES} times: {reason}")
-                await self._record_end(session, claim, record)
+            too_often = run.launch_failures + 1 >= MAX_LAUNCH_FAILURES
+            if too_often or run.cancel_requested_at is not None:
+                why = f"could not be started {MAX_LAUNCH_FAILURES} times: {reason}"
+                await self._record_end(
+                    session, Ended(claim=claim, record=crash(claim, why)), start=None
+                )
             elif await runs.requeue(
                 claim.run_id,
                 owner=claim.owner,
@@ -308,57 +263,38 @@ class ExecutionService:
                 available_at=now + LAUNCH_RETRY_DELAY,
             ):
                 await AttemptRepository(session).remove(claim.run_id, claim.attempt)
-            session.after_commit(lambda: self._wake({claim.run_id, NEW_WORK}))
+            for topic in (claim.run_id, NEW_WORK):
+                self._wake_after(session, topic)
 
 
-def crash(claim: Claim, reason: str) -> ExitRecord:
-    """The record of an attempt that left none."""
-    return ExitRecord(
-        run_id=claim.run_id,
-        attempt=claim.attempt,
-        fence=claim.fence,
-        status=RunStatus.CRASHED,
-        reason=reason,
+def _describe(row: Any, *, owner: str, fence: int, attempt: int) -> Claim:
+    facts: JsonObject = {
+        "run_number": row.number,
+        "trigger": row.trigger,
+        "last_successful_run": _iso(row.last_success),
+        "interval_start": _iso(row.interval_start),
+        "interval_end": _iso(row.interval_end),
+    }
+    return Claim(
+        run_id=row.id,
+        reference=f"{row.pipeline_name}#{row.number}",
+        pipeline_id=row.pipeline_id,
+        pipeline_name=row.pipeline_name,
+        number=row.number,
+        attempt=attempt,
+        max_attempts=row.max_attempts,
+        fence=fence,
+        owner=owner,
+        trigger=row.trigger,
+        sha256=row.source_sha256,
+        file_name=row.file_name,
+        origin=row.origin,
+        timeout=row.timeout or row.spec.get("timeout"),
+        spec=row.spec,
+        params=row.params,
+        facts=facts,
     )
 
 
-def retry_delay(spec: JsonObject, attempt: int, *, jitter: float) -> timedelta:
-    """How long after the end of `attempt` (1, 2, …) the next one may start.
-
-    `jitter` (0 to 1) adds up to a tenth, so that runs which failed together do not come back
-    together.
-    """
-    delay = float(spec.get("retry_delay") or 0)
-    backoff = float(spec.get("retry_backoff") or 1)
-    try:
-        seconds = delay * backoff ** (attempt - 1)
-    except OverflowError:
-        seconds = MAX_RETRY_DELAY_S
-    return timedelta(seconds=min(seconds * (1 + 0.1 * jitter), MAX_RETRY_DELAY_S))
-
-
-def fingerprint(pipeline: str, record: ExitRecord) -> str:
-    """Equal for failures of the same kind at the same place; numbers in messages don't count."""
-    failure = record.failure or {}
-    frames = failure.get("frames") or [{}]
-    message = re.sub(r"0x[0-9a-f]+|\d+", "#", str(failure.get("message") or record.reason))
-    parts = (pipeline, failure.get("type"), frames[-1].get("function"), message[:500])
-    return hashlib.sha256("\n".join(map(str, parts)).encode("utf-8", "replace")).hexdigest()[:16]
-
-
-def _worth_retrying(record: ExitRecord) -> bool:
-    return (record.failure or {}).get("retry") != "never"
-
-
-def _reason(record: ExitRecord) -> str | None:
-    if record.reason:
-        return storable(record.reason)
-    failure = record.failure
-    if not failure:
-        return None
-    first_line = (str(failure.get("message") or "").splitlines() or [""])[0]
-    return storable(f"{failure.get('type')}: {first_line}"[:500])
-
-
-def _start(record: ExitRecord) -> datetime | None:
-    return datetime.fromtimestamp(record.started_at, UTC) if record.started_at else None
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

@@ -18,7 +18,7 @@ from tau.schemas.run import ParamsCheck, RunCreate, RunPlan, RunRead
 from tau.services.idempotency import once, request_digest
 from tau.services.lookup import get_pipeline, get_run
 from tau.services.run_plan import Overlap, Planner, check_params
-from tau.services.run_view import read_run, reference
+from tau.services.run_view import NO_LOGS, read_run, reference
 
 RECHECK_S = 1.0
 """A waiter looks again that often: another daemon's commit wakes nobody here."""
@@ -146,7 +146,7 @@ class RunService:
             now=now,
             reason=request.reason,
         )
-        return read_run(run, events=[], logs={})
+        return read_run(run, events=[], logs=NO_LOGS)
 
     async def _overlap(self, session: ReadSession, found: Deployed) -> Overlap:
         """What stands in the way of one run more of a pipeline with a limit."""

@@ -12,7 +12,6 @@ from tau.schemas.run import CheckCounts, LogCounts, RequestedBy, RunRead, RunRow
 from tau.services.budget import CONCISE_BYTES, fit, shorten
 from tau.services.event_rows import to_message
 
-LogsByLevel = dict[int, int]
 MESSAGE_CHARS = 1500
 _STEP_FACTS = ("name", "depth", "status", "ms", "rows_in", "rows_out", "metrics", "error")
 
@@ -25,7 +24,7 @@ def trace_of(run: Run, events: Sequence[Event]) -> JsonObject:
     return Trace(to_message(event) for event in events).document(status=run.status)
 
 
-def read_run(run: Run, *, events: Sequence[Event], logs: LogsByLevel) -> RunRead:
+def read_run(run: Run, *, events: Sequence[Event], logs: LogCounts) -> RunRead:
     """The run with the summary of its last attempt's trace, small enough to print."""
     trace = trace_of(run, events)
     read = RunRead(
@@ -34,7 +33,7 @@ def read_run(run: Run, *, events: Sequence[Event], logs: LogsByLevel) -> RunRead
         result=run.result,
         steps=[brief_step(step) for step in trace["steps"]] or None,
         checks=count_checks(trace["checks"]),
-        logs=count_logs(logs) if logs else None,
+        logs=logs if logs.lines else None,
         next=next_commands(run),
     )
     document = read.model_dump(mode="json", exclude_none=True)
@@ -127,8 +126,12 @@ def count_checks(checks: Sequence[JsonObject]) -> CheckCounts | None:
     return CheckCounts(passed=passed, warned=warned, failed=len(checks) - passed - warned)
 
 
-def count_logs(logs: LogsByLevel) -> LogCounts:
-    return LogCounts(lines=sum(logs.values()), warnings=logs.get(30, 0), errors=logs.get(40, 0))
+NO_LOGS = LogCounts(lines=0, warnings=0, errors=0)
+
+
+def count_logs(counts: tuple[int, int, int]) -> LogCounts:
+    lines, warnings, errors = counts
+    return LogCounts(lines=lines, warnings=warnings, errors=errors)
 
 
 def next_commands(run: Run) -> list[str]:

@@ -15,7 +15,14 @@ from tau.repositories.attempt_repo import AttemptRepository
 from tau.repositories.pipeline_repo import PipelineRepository
 from tau.repositories.run_repo import RunRepository
 from tau.schemas.base import Cut, format_time
-from tau.schemas.run import ErrorGroup, ErrorList, InspectRead, RunList, RunRead
+from tau.schemas.run import (
+    ErrorGroup,
+    ErrorList,
+    InspectRead,
+    LogCounts,
+    RunList,
+    RunRead,
+)
 from tau.services.budget import CONCISE_BYTES, FULL_BYTES, fit, shorten
 from tau.services.event_rows import LEVELS
 from tau.services.lookup import get_pipeline, get_run
@@ -83,7 +90,7 @@ class TraceService:
             tail, _, _ = await AttemptRepository(session).list_logs(
                 run.id, limit=LOGS_TAIL_FULL if full else LOGS_TAIL
             )
-        read = _inspect(run, events, count_logs(logs), attempts, tail, full=full)
+        read = _inspect(run, events, logs, attempts, tail, full=full)
         document = read.model_dump(mode="json", exclude_none=True)
         get = f"tau logs {read.run} --limit 1000" if full else f"tau inspect {read.run} --full"
         limit = FULL_BYTES if full else CONCISE_BYTES
@@ -116,16 +123,16 @@ async def _pipeline_id(session: ReadSession, name: str | None) -> str | None:
     return None if name is None else (await get_pipeline(session, name)).pipeline.id
 
 
-async def _events(session: ReadSession, run: Run) -> tuple[list[Event], dict[int, int]]:
+async def _events(session: ReadSession, run: Run) -> tuple[list[Event], LogCounts]:
     attempts = AttemptRepository(session)
     events = await attempts.list_trace(run.id, run.attempt, limit=TRACE_EVENTS)
-    return events, await attempts.count_logs(run.id)
+    return events, count_logs(await attempts.count_logs(run.id))
 
 
 def _inspect(
     run: Run,
     events: Sequence[Event],
-    logs: Any,
+    logs: LogCounts,
     attempts: Sequence[Attempt],
     tail: Sequence[Event],
     *,
