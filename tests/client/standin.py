@@ -76,9 +76,9 @@ class StandIn:
     """The daemon that tests talk to.
 
     `fault` breaks the next `fault_times` answers (None: all): reset, reset_midway, cut, truncated,
-    html_502, html_200, list, silent. `problem` is answered in place of any document. `statuses` are the
-    states in which a run is seen, one a look; the last one stays. `changed` is what a deployment says. `streams` are the bytes of the
-    event stream, one connection each.
+    html_502, html_200, list, silent. `problem` is answered in place of any document. `statuses`
+    are the states in which a run is seen, one a look; the last one stays. `changed` is what a
+    deployment says. `streams` are the bytes of the event stream, one connection each.
     """
 
     url: str = ""

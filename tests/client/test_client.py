@@ -11,7 +11,8 @@ from tau.client import Client
 from tau.client.agent import find_agent
 from tau.client.sse import decode
 from tau.client.waiting import FINAL_STATUSES
-from tau.commands.runs import LEVELS, STATUSES
+from tau.commands.runs import STATUSES
+from tau.commands.traces import LEVELS
 from tau.errors import (
     DaemonBadAnswer,
     DaemonUnreachable,
@@ -47,12 +48,58 @@ Call = Callable[[Client], Any]
          {"level": ["error"], "grep": ["é&"], "limit": ["100"]}),
         (lambda c: c.errors(since="24h"), "/errors", {"since": ["24h"], "limit": ["20"]}),
         (lambda c: c.status(), "/status", {}),
+        (lambda c: c.list(full=True), "/pipelines", {"limit": ["20"], "full": ["true"]}),
+        (lambda c: c.show("orders", full=True), "/pipelines/orders", {"full": ["true"]}),
+        (lambda c: c.runs(full=True), "/runs", {"limit": ["10"], "full": ["true"]}),
+        (lambda c: c.errors(full=True), "/errors", {"limit": ["20"], "full": ["true"]}),
+        (lambda c: c.versions("orders", limit=3, cursor="x"), "/pipelines/orders/versions",
+         {"limit": ["3"], "cursor": ["x"]}),
+        (lambda c: c.diff("orders"), "/pipelines/orders/diff", {}),
+        (lambda c: c.diff("orders", start=1, end=3), "/pipelines/orders/diff",
+         {"from": ["1"], "to": ["3"]}),
+        (lambda c: c.keys(cursor="x"), "/keys", {"limit": ["20"], "cursor": ["x"]}),
+        (lambda c: c.audit(target="orders#7", action="run.cancel", actor="ci"), "/audit",
+         {"target": ["orders#7"], "action": ["run.cancel"], "actor": ["ci"], "limit": ["20"]}),
     ],
 )  # fmt: skip
 def test_what_a_method_asks(daemon: StandIn, call: Call, path: str, query: dict[str, Any]) -> None:
     with Client() as client:
         assert call(client)
     assert (daemon.seen[0].path, daemon.seen[0].query) == (f"/api/v1{path}", query)
+
+
+@pytest.mark.parametrize(
+    ("call", "path", "body"),
+    [
+        (lambda c: c.undeploy("orders"), "/pipelines/orders/undeploy", {}),
+        (lambda c: c.undeploy("a/b", dry_run=True, reason="why"), "/pipelines/a%2Fb/undeploy",
+         {"dry_run": True, "reason": "why"}),
+        (lambda c: c.rollback("orders", to=2), "/pipelines/orders/rollback", {"to": 2}),
+        (lambda c: c.rollback("orders", dry_run=True), "/pipelines/orders/rollback",
+         {"dry_run": True}),
+        (lambda c: c.cancel("orders#7", reason="why"), "/runs/orders%237/cancel",
+         {"reason": "why"}),
+        (lambda c: c.retry("orders@last", detach=True, reason="why"),
+         "/runs/orders%40last/retry", {"reason": "why"}),
+        (lambda c: c.retry("orders#7", dry_run=True), "/runs/orders%237/retry",
+         {"dry_run": True}),
+        (lambda c: c.create_key("ci", ("read", "run"), expires="30d"), "/keys",
+         {"name": "ci", "scopes": ["read", "run"], "expires": "30d"}),
+        (lambda c: c.revoke_key("k/1", dry_run=True), "/keys/k%2F1/revoke", {"dry_run": True}),
+        (lambda c: c.run("orders", timeout="30m", detach=True), "/pipelines/orders/runs",
+         {"timeout": "30m"}),
+        (lambda c: c.run("orders", timeout=90.0, dry_run=True), "/pipelines/orders/runs",
+         {"timeout": 90.0, "dry_run": True}),
+        (lambda c: c.run("orders", validate_only=True, params={"a": 1}), "/pipelines/orders/runs",
+         {"validate_only": True, "params": {"a": 1}}),
+    ],
+)  # fmt: skip
+def test_what_a_change_sends(daemon: StandIn, call: Call, path: str, body: dict[str, Any]) -> None:
+    with Client() as client:
+        assert call(client)
+    [seen] = daemon.seen
+    assert (seen.method, seen.path, seen.body) == ("POST", f"/api/v1{path}", body)
+    assert seen.headers["idempotency-key"]
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
@@ -183,6 +230,57 @@ def test_run_of_a_file_with_several_pipelines(daemon: StandIn, tmp_path: Path) -
         client.run(str(file))
     assert caught.value.next == ["tau run a", "tau run b"]
     assert daemon.paths("POST") == ["/api/v1/deployments"]
+
+
+def test_retry_waits_as_run_does(daemon: StandIn) -> None:
+    daemon.statuses = ["running", "failed"]
+    with Client() as client:
+        assert client.retry("orders@last-failed")["status"] == "failed"
+    identity = run_document()["id"]
+    assert daemon.paths() == [f"/api/v1/runs/{identity}"] * 2
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    path = tmp_path / "or ders.py"
+    path.write_text("x = 1\n")
+    return str(path)
+
+
+def test_what_running_a_file_would_do(daemon: StandIn, file: str) -> None:
+    with Client() as client:
+        plan = client.run(file, dry_run=True)
+    assert daemon.paths("POST") == ["/api/v1/deployments"]
+    assert daemon.seen[0].body is not None
+    assert daemon.seen[0].body["dry_run"] is True
+    assert (plan["would"], plan["pipeline"], plan["version"]) == ("deploy", "orders", 1)
+    assert plan["deployment"]["dry_run"] is True
+    assert plan["next"] == [f"tau run '{file}'"]
+
+
+def test_what_running_a_deployed_file_would_do(daemon: StandIn, file: str) -> None:
+    daemon.changed = False
+    with Client() as client:
+        plan = client.run(file, dry_run=True, params={"a": 1})
+    assert plan["would"] == "queue"
+    assert daemon.seen[1].body == {"dry_run": True, "params": {"a": 1}}
+
+
+def test_checking_a_file(daemon: StandIn, file: str) -> None:
+    with Client() as client:
+        checked = client.run(file, validate_only=True)
+        with pytest.raises(UsageError) as caught:
+            client.run(file, validate_only=True, params={"a": 1})
+    assert (checked["valid"], checked["pipeline"]) == (True, "orders")
+    assert caught.value.next == [f"tau deploy '{file}'"]
+    assert all(seen.body and seen.body["dry_run"] for seen in daemon.seen)
+
+
+def test_planning_a_file_with_several_pipelines(daemon: StandIn, file: str) -> None:
+    daemon.pipelines = ["a", "b"]
+    with Client() as client, pytest.raises(PipelineAmbiguous) as caught:
+        client.run(file, dry_run=True)
+    assert caught.value.next == [f"tau deploy '{file}'"]
 
 
 def event(identity: str, kind: str, data: str) -> bytes:

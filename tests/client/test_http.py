@@ -2,10 +2,12 @@
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 import pytest
-from tests.client.standin import KEY, StandIn, free_port, problem
+from tests.client.standin import KEY, StandIn, free_port, problem, serve
 
 from tau.client import Client
 from tau.client.http import Connection
@@ -20,6 +22,7 @@ from tau.errors import (
     PipelineNotFound,
     StoreUnavailable,
     TauError,
+    UnavailableError,
 )
 
 
@@ -28,6 +31,7 @@ from tau.errors import (
     [
         ("reset", DaemonUnreachable, "No daemon answers"),
         ("cut", DaemonBadAnswer, "was cut"),
+        ("reset_midway", DaemonBadAnswer, "was cut"),
         ("truncated", DaemonBadAnswer, "HTTP 200"),
         ("list", DaemonBadAnswer, "HTTP 200"),
         ("html_200", DaemonBadAnswer, "HTTP 200"),
@@ -48,7 +52,7 @@ def test_a_fault_is_an_error_that_says_what_was_seen(
         assert len(caught.value.details["body"]) == 200
 
 
-@pytest.mark.parametrize("fault", ["reset", "cut", "html_502"])
+@pytest.mark.parametrize("fault", ["reset", "reset_midway", "cut", "html_502"])
 def test_a_fault_that_passes_is_not_seen(daemon: StandIn, fault: str) -> None:
     daemon.fault, daemon.fault_times = fault, 2
     with Client() as client:
@@ -63,6 +67,40 @@ def test_a_repeated_post_carries_the_same_key(daemon: StandIn) -> None:
         client.run("orders", detach=True)
     first, again, second = (seen.headers["idempotency-key"] for seen in daemon.seen)
     assert first == again != second
+
+
+CHANGES = [
+    lambda c, **how: c.undeploy("orders", **how),
+    lambda c, **how: c.rollback("orders", **how),
+    lambda c, **how: c.cancel("orders#7", **how),
+    lambda c, **how: c.create_key("ci", ["read"], **how),
+    lambda c, **how: c.revoke_key("k1", **how),
+]
+
+
+@pytest.mark.parametrize("fault", ["reset", "reset_midway", "cut", "html_502"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_would_be_done_twice_is_asked_for_once(
+    daemon: StandIn, change: Callable[..., Any], fault: str
+) -> None:
+    daemon.fault, daemon.fault_times = fault, 1
+    with Client() as client:
+        with pytest.raises(UnavailableError) as caught:
+            change(client)
+        assert len(daemon.seen) == 1
+        assert "may have been carried out" in str(caught.value.hint)
+        daemon.fault_times = 1
+        assert change(client, dry_run=True)
+    assert len(daemon.seen) == 3
+
+
+def test_what_was_never_sent_may_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve() as daemon:
+        target = Target(f"http://127.0.0.1:{free_port()}", KEY, "TAU_HOST")
+        with Client(target) as client, pytest.raises(DaemonUnreachable) as caught:
+            client.undeploy("orders")
+        assert "may have been" not in str(caught.value.hint)
+        assert daemon.seen == []
 
 
 @pytest.mark.parametrize("fault", ["truncated", "html_200", "list"])

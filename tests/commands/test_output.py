@@ -9,7 +9,7 @@ import pytest
 
 from tau.commands import output
 from tau.commands.tables import render, render_line
-from tau.errors import PipelineNotFound
+from tau.errors import ConfirmationRequired, PipelineNotFound
 
 EVIL = "a\x1b[2Jb\x9b1mc\u202ed\x7f\u2028e\x00f"
 
@@ -74,6 +74,54 @@ def test_a_table_of_everything() -> None:
     for part in parts:
         assert part in text
     assert "none" not in text
+
+
+DIFF: dict[str, Any] = {
+    "pipeline": "orders", "from": 1, "to": 2, "changed": True, "added": 1, "removed": 1,
+    "diff": "--- a (version 1)\n+++ a (version 2)\n@@ -1,2 +1,2 @@\n x = 1\n-y = 2\x1b\n+y = 3",
+    "spec": {"retries": {"from": 0, "to": 2}, "tags": {"from": ["a"], "to": ["b", "c"]}},
+}  # fmt: skip
+
+
+def test_a_diff_is_text_after_the_facts() -> None:
+    lines = render(DIFF, color=False, width=80).splitlines()
+    assert lines[:3] == ["pipeline: orders", "from: 1", "to: 2"]
+    begin = lines.index("--- a (version 1)")
+    assert lines[begin:] == DIFF["diff"].replace("\x1b", "\\x1b").splitlines()
+    assert [line.split() for line in lines[begin - 4 : begin]] == [
+        ["spec"], ["name", "from", "to"], ["retries", "0", "2"], ["tags", "a", "b,", "c"],
+    ]  # fmt: skip
+
+
+def test_a_diff_in_colour() -> None:
+    text = render(DIFF, color=True, width=80)
+    assert "\x1b[31m-y = 2" in text
+    assert "\x1b[32m+y = 3" in text
+    assert "\n x = 1\n" in text
+
+
+def test_versions_that_do_not_differ_show_no_diff() -> None:
+    text = render({"from": 1, "to": 2, "changed": False, "diff": ""}, color=False, width=80)
+    assert text == "from: 1\nto: 2\nchanged: no\n"
+
+
+def test_keys_and_the_audit_trail_as_tables() -> None:
+    keys = {"keys": [{"id": "k" * 16, "name": "ci", "scopes": ["read", "run"]}], "total": 1}
+    assert ["k" * 16, "ci", "read,", "run"] in [
+        line.split() for line in render(keys, color=False, width=40).splitlines()
+    ]
+    entry = {"id": "01", "action": "run.cancel", "target": "a-long-name-of-a-pipeline#1234",
+             "detail": {"from": 1, "to": 2}, "reason": "because " * 20}  # fmt: skip
+    text = render({"entries": [entry], "total": 1}, color=False, width=40)
+    assert entry["target"] in text
+    assert "from=1" in text
+
+
+def test_what_needs_a_yes_as_a_table() -> None:
+    error = ConfirmationRequired(would={"pipeline": "orders", "cancelled": ["orders#8"]})
+    text = render(output.error_document(error), color=False, width=80)
+    assert "error.would.pipeline: orders" in text
+    assert "error.would.cancelled: orders#8" in text
 
 
 def test_markup_in_data_is_text() -> None:

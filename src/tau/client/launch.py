@@ -1,5 +1,6 @@
 """Starting a daemon in the background, once, however many clients ask for one at the same time."""
 
+import errno
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 from tau.client.home import DaemonInfo, Home, try_lock
 from tau.client.http import Connection
 from tau.client.target import Target
-from tau.errors import DaemonStartFailed, TauError
+from tau.errors import ConfigurationError, DaemonStartFailed, TauError
 
 DAEMON_MODULE = "tau.daemon.app"
 START_TIMEOUT_S = 30.0
@@ -20,6 +21,10 @@ START_TIMEOUT_S = 30.0
 _POLL_S = 0.05
 _LOG_LINES = 15
 _LOG_BYTES = 16 * 1024
+_LACKS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EAGAIN,
+     errno.ENOMEM}
+)  # fmt: skip
 
 _started: list[subprocess.Popen[bytes]] = []
 """Kept, so that one which ends before this process is reaped and none warns at its collection."""
@@ -32,15 +37,19 @@ def start_daemon(
     """Start `taud` in `home` and return once it answers; one that runs already is returned.
 
     Its working directory is the home and it writes to taud.log there. Raises DaemonStartFailed
-    with the last lines of that log, and what the daemon itself reported as `cause`.
+    with the last lines of that log, and what the daemon itself reported as `cause`; or
+    ConfigurationError where the home is not to be written to.
     """
     home.create()
     deadline = time.monotonic() + within
-    with _only_one(home, deadline=deadline):
-        running = home.find_daemon()
-        if running and answers(running):
-            return running
-        return _launch(home, _command(module, arguments), deadline=deadline, within=within)
+    try:
+        with _only_one(home, deadline=deadline):
+            running = home.find_daemon()
+            if running and answers(running):
+                return running
+            return _launch(home, _command(module, arguments), deadline=deadline, within=within)
+    except OSError as error:
+        raise _of_system(home, error) from error
 
 
 def answers(daemon: DaemonInfo) -> bool:
@@ -99,6 +108,16 @@ def _only_one(home: Home, *, deadline: float) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _of_system(home: Home, error: OSError) -> TauError:
+    """Why the system lets nothing be started: a lack that may pass, or a place that is wrong."""
+    if error.errno in _LACKS:
+        return DaemonStartFailed(f"The daemon did not start in {home.path}: {error.strerror}.")
+    return ConfigurationError(
+        f"The home {home.path} cannot be written to: {error.strerror}.",
+        hint="Set TAU_HOME to a folder that you may write to.",
+    )
 
 
 def _failed(home: Home, reason: str, *, begin: int) -> DaemonStartFailed:

@@ -92,16 +92,17 @@ def _rows(console: Console, rows: list[dict[str, Any]], *, title: str) -> None:
     for column in columns:
         uncut = column in _UNCUT
         table.add_column(_safe(column), no_wrap=uncut, overflow="ignore" if uncut else "fold",
-                         min_width=_widest(rows, column) if uncut else None)  # fmt: skip
+                         min_width=_least_width(rows, column))  # fmt: skip
     for row in rows:
         table.add_row(*(Text(_safe(_cell(row.get(column)))) for column in columns))
     # A table that is too wide for its ids is left to the terminal to wrap: rich would cut them.
-    console.print(table, width=max(console.width, _least_width(rows, columns)), crop=False)
+    least = sum(_least_width(rows, column) for column in columns) + len(columns)
+    console.print(table, width=max(console.width, least), crop=False)
 
 
-def _least_width(rows: Iterable[Mapping[str, Any]], columns: list[str]) -> int:
-    widths = [_widest(rows, c) if c in _UNCUT else _MIN_COLUMN for c in columns]
-    return sum(widths) + len(columns)
+def _least_width(rows: Iterable[Mapping[str, Any]], column: str) -> int:
+    widest = _widest(rows, column)
+    return widest if column in _UNCUT else min(widest, _MIN_COLUMN)
 
 
 def _widest(rows: Iterable[Mapping[str, Any]], column: str) -> int:
@@ -110,15 +111,12 @@ def _widest(rows: Iterable[Mapping[str, Any]], column: str) -> int:
 
 def _rows_of(value: Any) -> list[dict[str, Any]]:
     """The rows of what is a table: a list of objects, or an object of objects; else none."""
-    if isinstance(value, list) and all(isinstance(row, dict) for row in value):
-        return value
-    if (
-        isinstance(value, dict)
-        and len(value) > 1
-        and all(isinstance(v, dict) for v in value.values())
-    ):
-        return [{"name": key, **row} for key, row in value.items()]
-    return []
+    if isinstance(value, list):
+        return value if all(isinstance(row, dict) for row in value) else []
+    if not isinstance(value, dict) or len(value) < 2:
+        return []
+    rows = [{"name": key, **row} for key, row in value.items() if isinstance(row, dict)]
+    return rows if len(rows) == len(value) else []
 
 
 def _cell(value: Any) -> str:

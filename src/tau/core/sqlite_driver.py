@@ -1,12 +1,20 @@
-"""aiosqlite with one hop to its thread for each statement, where SQLAlchemy's use of it takes five.
+"""aiosqlite as SQLAlchemy needs it to be fast: few waits for the connection's thread.
 
-For each statement SQLAlchemy opens a cursor, executes, fetches and closes, and each of these
-waits for the connection's thread: 0.3 ms, most of it waiting. Here the thread does all of it at
-once, a BEGIN travels with the statement after it, and nobody waits for a reader's ROLLBACK.
+For each statement SQLAlchemy opens a cursor, executes, fetches and closes, and with aiosqlite
+each of these waits for another thread: 0.3 ms, nearly all of it waiting, and more on an idle
+machine whose processors have to wake up. Here:
+
+- a cursor does all of that in one go, and a BEGIN travels with the statement after it;
+- what is known to be short runs at once in the caller's thread: statements of the one writer,
+  and reads that were asked for as a `glance`. They take microseconds;
+- what may take long goes to the thread: commits (they wait for the disk), other reads, many rows
+  at once, and waiting for a lock that another process holds.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
+from enum import Enum
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,12 +22,22 @@ import aiosqlite
 
 Parameters = Iterable[Any]
 _BEGINS = frozenset({"BEGIN", "BEGIN IMMEDIATE"})
+_MANY_ROWS = 64
+_LOCK_PAUSE_S = 0.01
 
 
-class OneHopCursor:
+class Use(Enum):
+    """What a connection is for, and so where its statements run."""
+
+    WRITE = "write"
+    READ = "read"
+    GLANCE = "glance"
+
+
+class Cursor:
     """A cursor that holds all rows of its statement once that was executed."""
 
-    def __init__(self, connection: "OneHopConnection") -> None:
+    def __init__(self, connection: "Connection") -> None:
         self._connection = connection
         self._rows: list[Any] = []
         self.description: Any = None
@@ -42,11 +60,12 @@ class OneHopCursor:
         if operation in _BEGINS:
             self._connection.begin_with_next(operation)
         else:
-            await self._connection.in_thread(self._run, operation, parameters)
+            await self._connection.run(self._run, operation, parameters, is_long=False)
         return self
 
     async def executemany(self, operation: str, parameters: Sequence[Parameters]) -> Self:
-        await self._connection.in_thread(self._run_many, operation, parameters)
+        is_long = len(parameters) > _MANY_ROWS
+        await self._connection.run(self._run_many, operation, parameters, is_long=is_long)
         return self
 
     async def fetchall(self) -> list[Any]:
@@ -73,28 +92,40 @@ class OneHopCursor:
         cursor.close()
 
 
-class OneHopConnection(aiosqlite.Connection):
-    """An aiosqlite connection for SQLAlchemy; `is_reader` says that it never writes."""
+class Connection(aiosqlite.Connection):
+    """An aiosqlite connection for SQLAlchemy, of which one transaction at a time makes use.
 
-    def __init__(self, path: str, *, is_reader: bool) -> None:
-        super().__init__(lambda: sqlite3.connect(path, isolation_level=None), iter_chunk_size=64)
+    `busy_s` is how long a writer waits for the lock of another process.
+    """
+
+    def __init__(self, path: str, *, use: Use, busy_s: float) -> None:
+        super().__init__(
+            lambda: sqlite3.connect(path, isolation_level=None, check_same_thread=False),
+            iter_chunk_size=64,
+        )
         self._thread.daemon = True
-        self._is_reader = is_reader
+        self._use, self._busy_s = use, busy_s
         self._begin: str | None = None
 
     def cursor(self) -> Any:
-        return OneHopCursor(self)
+        return Cursor(self)
 
     def begin_with_next(self, statement: str) -> None:
         """Start a transaction together with its first statement."""
         self._begin = statement
 
-    async def in_thread(self, function: Any, *args: Any) -> None:
-        """Run in the connection's thread, after the BEGIN that waits."""
+    async def run(self, function: Any, *args: Any, is_long: bool) -> None:
+        """Execute here or in the thread, after the BEGIN that waits."""
         begin, self._begin = self._begin, None
-        await self._execute(  # type: ignore[no-untyped-call]
-            _after_begin, self._conn, begin, function, *args
-        )
+        if self._use is Use.READ:
+            await self._in_thread(_after_begin, begin, function, *args)
+            return
+        if begin is not None:
+            await self._start(begin)
+        if is_long:
+            await self._in_thread(function, *args)
+        else:
+            function(self._conn, *args)
 
     async def commit(self) -> None:
         if self._begin is None:
@@ -102,16 +133,43 @@ class OneHopConnection(aiosqlite.Connection):
         self._begin = None
 
     async def rollback(self) -> None:
-        """Of a reader it only has to come before the next statement, which it does in the queue."""
         if self._begin is not None:
             self._begin = None
-        elif self._is_reader and self._running:
+        elif self._use is Use.READ and self._running:
+            # Nobody has to wait for it: the queue keeps it before the next statement.
             self._tx.put_nowait((None, self._conn.rollback))
+        elif self._use is Use.GLANCE:
+            self._conn.rollback()
         else:
             await super().rollback()
+
+    async def _start(self, begin: str) -> None:
+        try:
+            self._conn.execute(begin)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            await self._in_thread(_begin_patiently, begin, self._busy_s)
+
+    async def _in_thread(self, function: Any, *args: Any) -> None:
+        await self._execute(function, self._conn, *args)  # type: ignore[no-untyped-call]
 
 
 def _after_begin(raw: sqlite3.Connection, begin: str | None, function: Any, *args: Any) -> None:
     if begin is not None:
         raw.execute(begin)
     function(raw, *args)
+
+
+def _begin_patiently(raw: sqlite3.Connection, begin: str, busy_s: float) -> None:
+    """Wait for a lock that another process holds. Its own timeout would block the caller."""
+    deadline = time.monotonic() + busy_s
+    while True:
+        try:
+            raw.execute(begin)
+            return
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > deadline:
+                raise
+        time.sleep(_LOCK_PAUSE_S)

@@ -75,7 +75,7 @@ class ExecutionService:
     async def claim(self, *, limit: int) -> list[Claim]:
         """Up to `limit` runs that are this daemon's now, the most urgent first."""
         now = self._clock.now()
-        async with self._db.read() as reading:
+        async with self._db.glance() as reading:
             rows = await ClaimRepository(reading).list_candidates(now=now, limit=limit)
         if not rows:
             return []
@@ -104,7 +104,7 @@ class ExecutionService:
 
     async def unfinished(self) -> list[tuple[Claim, int]]:
         """Attempts that an earlier daemon of this home left, each with its spool's offset."""
-        async with self._db.read() as session:
+        async with self._db.glance() as session:
             attempts = AttemptRepository(session)
             rows = await ClaimRepository(session).list_owned(self._owner)
             return [
@@ -117,17 +117,17 @@ class ExecutionService:
 
     async def to_kill(self) -> list[tuple[str, str]]:
         """The runs of this daemon that are to end: their ids and why."""
-        async with self._db.read() as session:
+        async with self._db.glance() as session:
             found = await RunRepository(session).list_to_kill(self._owner)
         return [(run.id, run.cancel_reason or "cancelled") for run in found]
 
     async def source(self, sha256: str) -> str | None:
-        async with self._db.read() as session:
+        async with self._db.glance() as session:
             return await PipelineRepository(session).find_source(sha256)
 
     async def state(self, pipeline_id: str) -> JsonObject:
         """What `ctx.state` starts from."""
-        async with self._db.read() as session:
+        async with self._db.glance() as session:
             found = await StateRepository(session).find(pipeline_id)
         if found is None:
             return {"data": {}, "run_number": None}
@@ -135,7 +135,7 @@ class ExecutionService:
 
     async def next_due(self) -> datetime | None:
         """When the next run that has to wait may start."""
-        async with self._db.read() as session:
+        async with self._db.glance() as session:
             return await RunRepository(session).next_available_at(after=self._clock.now())
 
     # --- reporting -------------------------------------------------------------------------

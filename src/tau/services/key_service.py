@@ -96,7 +96,7 @@ class KeyService:
         cached = self._verified.get(digest)
         if cached and cached[0] > now:
             return cached[1]
-        async with self._db.read() as session:
+        async with self._db.glance() as session:
             row = await KeyRepository(session).find_live(auth.identify(text), now=now)
         if row is None or not auth.matches(text, row.digest):
             raise KeyInvalid()

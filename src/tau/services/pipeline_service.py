@@ -22,7 +22,7 @@ class PipelineService:
     async def list(
         self, *, limit: int, cursor: str | None = None, tag: str | None = None
     ) -> PipelineList:
-        async with self._db.read() as session:
+        async with self._db.glance() as session:
             page = await PipelineRepository(session).list_page(limit=limit, cursor=cursor, tag=tag)
         return PipelineList(
             pipelines=[_row(deployed) for deployed in page.rows],
@@ -32,7 +32,7 @@ class PipelineService:
         )
 
     async def get(self, name: str) -> PipelineRead:
-        async with self._db.read() as session:
+        async with self._db.glance() as session:
             found = await get_pipeline(session, name)
             runs = RunRepository(session)
             last = await runs.find_last(found.pipeline.id)

@@ -64,7 +64,7 @@ class RunService:
 
     async def plan(self, name: str, request: RunCreate) -> RunPlan | ParamsCheck:
         """What `create` would do, or only whether its params can be right; nothing is changed."""
-        async with self._db.read() as session:
+        async with self._db.glance() as session:
             found = await get_pipeline(session, name)
             check_params(found.version.spec, request.params)
             if request.validate_only:
@@ -86,7 +86,7 @@ class RunService:
         Raises RunNotFinal.
         """
         if request.dry_run:
-            async with self._db.read() as session:
+            async with self._db.glance() as session:
                 run, found, again = await self._to_retry(session, name)
                 overlap = await self._overlap(session, found)
                 return await self._planner.plan(found, again, overlap, rerun_of=reference(run))
@@ -200,7 +200,7 @@ class RunService:
     async def wait(self, name: str, *, seconds: float) -> str:
         """The run's id, once it is final or the time is up."""
         deadline = self._clock.now() + timedelta(seconds=seconds)
-        async with self._db.read() as session:
+        async with self._db.glance() as session:
             run = await get_run(session, name)
         status = RunStatus(run.status)
         while not status.is_final and not self._signals.closed:
@@ -216,5 +216,5 @@ class RunService:
         return run.id
 
     async def _status(self, run_id: str) -> RunStatus | None:
-        async with self._db.read() as session:
+        async with self._db.glance() as session:
             return await RunRepository(session).find_status(run_id)

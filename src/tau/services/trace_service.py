@@ -40,6 +40,7 @@ from tau.services.run_view import (
 )
 
 TRACE_EVENTS = 20_000
+FEW_EVENTS = 200
 LOGS_TAIL, LOGS_TAIL_FULL = 15, 60
 GROUPED_RUNS = 1000
 UNTRUSTED = ("failure", "logs_tail", "result", "checks")
@@ -59,7 +60,9 @@ class TraceService:
         cursor: str | None = None,
     ) -> RunList:
         """Runs from the newest on."""
-        async with self._db.read() as session:
+        # A filter by status may have to look at many rows before it finds some.
+        reading = self._db.read() if statuses else self._db.glance()
+        async with reading as session:
             runs = RunRepository(session)
             pipeline_id = await _pipeline_id(session, pipeline)
             rows, more = await runs.list_page(
@@ -76,16 +79,19 @@ class TraceService:
 
     async def get(self, name: str) -> RunRead:
         """One run with the summary of its trace."""
-        async with self._db.read() as session:
+        async with self._db.glance() as session:
             run = await get_run(session, name)
-            events, logs = await _events(session, run)
+            events, logs = await _events(session, run, limit=FEW_EVENTS)
+        if len(events) == FEW_EVENTS:
+            async with self._db.read() as session:
+                events, logs = await _events(session, run, limit=TRACE_EVENTS)
         return read_run(run, events=events, logs=logs)
 
     async def inspect(self, name: str, *, full: bool = False) -> InspectRead:
         """The trace in the order of usefulness; small, unless `full` asks for more."""
         async with self._db.read() as session:
             run = await get_run(session, name)
-            events, logs = await _events(session, run)
+            events, logs = await _events(session, run, limit=TRACE_EVENTS)
             attempts = await AttemptRepository(session).list_by_run(run.id)
             tail, _, _ = await AttemptRepository(session).list_logs(
                 run.id, limit=LOGS_TAIL_FULL if full else LOGS_TAIL
@@ -123,9 +129,9 @@ async def _pipeline_id(session: ReadSession, name: str | None) -> str | None:
     return None if name is None else (await get_pipeline(session, name)).pipeline.id
 
 
-async def _events(session: ReadSession, run: Run) -> tuple[list[Event], LogCounts]:
+async def _events(session: ReadSession, run: Run, *, limit: int) -> tuple[list[Event], LogCounts]:
     attempts = AttemptRepository(session)
-    events = await attempts.list_trace(run.id, run.attempt, limit=TRACE_EVENTS)
+    events = await attempts.list_trace(run.id, run.attempt, limit=limit)
     return events, count_logs(await attempts.count_logs(run.id))
 
 
