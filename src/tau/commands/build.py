@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 from tau.commands import fields, output, parse, schema, usage
-from tau.commands.output import Answer, Format, Outcome, Stream
+from tau.commands.output import Answer, Document, Format, Outcome, Stream
 from tau.commands.parse import HelpAsked, Parsed, VersionAsked
 from tau.commands.spec import Program
 from tau.commands.version import client_version
@@ -161,16 +161,20 @@ def _print_stream(stream: Stream, *, form: Format) -> int:
     except BrokenPipeError:
         _reader_gone()
     except BaseException as failure:  # noqa: BLE001  the stream's last line says how it ended
-        error = as_error(failure)
         head = {"type": "error"} if begun else {}
-        output.emit_line(head | output.error_document(error), form=form)
-        return int(error.exit_code)
+        return _fail(as_error(failure), form=form, head=head, show=output.emit_line)
     return int(ExitCode.SUCCESS)
 
 
-def _fail(error: TauError, *, form: Format) -> int:
+def _fail(
+    error: TauError,
+    *,
+    form: Format,
+    head: Document | None = None,
+    show: Callable[..., None] = output.emit,
+) -> int:
     try:
-        output.emit(output.error_document(error), form=form)
+        show({**(head or {}), **output.error_document(error)}, form=form)
     except BrokenPipeError:
         _reader_gone()
     except OSError as failure:

@@ -1,14 +1,16 @@
 """The audit trail: who changed what."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import insert, or_, select
+from sqlalchemy import Table, insert, or_, select
 
 from tau.core.auth import Actor
 from tau.core.database import Session
 from tau.models import AuditEntry
 from tau.repositories.base import Repository, SessionT, decode_cursor, encode_cursor
+
+_INSERT = insert(cast(Table, AuditEntry.__table__))
 
 
 class AuditRepository(Repository[SessionT]):
@@ -54,16 +56,17 @@ class AuditRepository(Repository[SessionT]):
     ) -> None:
         """Keep an entry in the transaction of the change that it tells of."""
         await self._session.execute(
-            insert(AuditEntry).values(
-                id=entry_id,
-                tenant_id=self._tenant_id,
-                at=now,
-                action=action,
-                target=target,
-                actor=actor.key_name,
-                agent=actor.agent,
-                request_id=actor.request_id,
-                reason=reason,
-                detail=detail,
-            )
+            _INSERT,
+            {
+                "id": entry_id,
+                "tenant_id": self._tenant_id,
+                "at": now,
+                "action": action,
+                "target": target,
+                "actor": actor.key_name,
+                "agent": actor.agent,
+                "request_id": actor.request_id,
+                "reason": reason,
+                "detail": detail,
+            },
         )

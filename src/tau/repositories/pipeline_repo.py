@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, Table, and_, bindparam, func, select, update
 
 from tau.core.database import Session
 from tau.models import Pipeline, Run, Source, Version
@@ -19,6 +20,31 @@ class Deployed:
     last_run: Run | None = None
 
 
+_pipelines = cast(Table, Pipeline.__table__)
+_COUNT_RUN = (
+    update(_pipelines)
+    .where(_pipelines.c.id == bindparam("pipeline"))
+    .values(run_count=_pipelines.c.run_count + 1)
+    .returning(_pipelines.c.run_count)
+)
+_RUNS_OF_ONE = select(_pipelines.c.run_count).where(_pipelines.c.id == bindparam("pipeline"))
+_RUNS_OF_ALL = select(func.sum(_pipelines.c.run_count)).where(
+    _pipelines.c.tenant_id == bindparam("tenant")
+)
+_FIND = (
+    select(Pipeline, Version)
+    .join(
+        Version,
+        and_(Version.pipeline_id == Pipeline.id, Version.number == Pipeline.current_version),
+    )
+    .where(
+        Pipeline.tenant_id == bindparam("tenant"),
+        Pipeline.name == bindparam("name"),
+        Pipeline.undeployed_at.is_(None),
+    )
+)
+
+
 class PipelineRepository(Repository[SessionT]):
     def _current(self) -> ColumnElement[bool]:
         return and_(Version.pipeline_id == Pipeline.id, Version.number == Pipeline.current_version)
@@ -28,12 +54,8 @@ class PipelineRepository(Repository[SessionT]):
 
     async def find(self, name: str) -> Deployed | None:
         """The deployed pipeline of that name."""
-        query = (
-            select(Pipeline, Version)
-            .join(Version, self._current())
-            .where(self._deployed(), Pipeline.name == name)
-        )
-        row = (await self._session.execute(query)).one_or_none()
+        values = {"tenant": self._tenant_id, "name": name}
+        row = (await self._session.execute(_FIND, values)).one_or_none()
         return Deployed(row[0], row[1]) if row else None
 
     async def find_any(self, name: str) -> Pipeline | None:
@@ -160,21 +182,15 @@ class PipelineRepository(Repository[SessionT]):
 
     async def next_run_number(self: "PipelineRepository[Session]", pipeline_id: str) -> int:
         """Counts one run more; the row stays locked until the commit, so numbers have no gaps."""
-        counted = (
-            update(Pipeline)
-            .where(Pipeline.id == pipeline_id)
-            .values(run_count=Pipeline.run_count + 1)
-            .returning(Pipeline.run_count)
-            .execution_options(synchronize_session=False)
-        )
-        return int((await self._session.execute(counted)).scalar_one())
+        counted = await self._session.execute(_COUNT_RUN, {"pipeline": pipeline_id})
+        return int(counted.scalar_one())
 
     async def total_runs(self, pipeline_id: str | None = None) -> int:
         """How many runs there have been, from the counters."""
-        query = select(func.coalesce(func.sum(Pipeline.run_count), 0)).where(self._mine(Pipeline))
         if pipeline_id is not None:
-            query = query.where(Pipeline.id == pipeline_id)
-        return int(await self._session.scalar(query) or 0)
+            values = {"pipeline": pipeline_id}
+            return int(await self._session.scalar(_RUNS_OF_ONE, values) or 0)
+        return int(await self._session.scalar(_RUNS_OF_ALL, {"tenant": self._tenant_id}) or 0)
 
 
 def tag_index(tags: list[str]) -> str:

@@ -8,6 +8,7 @@ from tau.models import Event, Run
 from tau.pipeline.protocol import JsonObject
 from tau.pipeline.trace import Trace
 from tau.pipeline.types import BAD_STATUSES, RunStatus
+from tau.repositories.run_repo import RunLine
 from tau.schemas.run import CheckCounts, LogCounts, RequestedBy, RunRead, RunRow
 from tau.services.budget import CONCISE_BYTES, fit, shorten
 from tau.services.event_rows import to_message
@@ -64,12 +65,12 @@ def _row_facts(run: Run) -> dict[str, Any]:
     }
 
 
-def read_row(run: Run) -> RunRow:
+def read_row(run: RunLine) -> RunRow:
     """The run in a list."""
     bad = RunStatus(run.status) in BAD_STATUSES
     reason = shorten(run.status_reason, 200) if run.status_reason else None
     return RunRow(
-        run=reference(run),
+        run=f"{run.pipeline_name}#{run.number}",
         id=run.id,
         status=run.status,
         version=run.version,

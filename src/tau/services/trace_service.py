@@ -72,10 +72,9 @@ class TraceService:
                 total = await runs.count_matching(pipeline_id=pipeline_id, statuses=statuses)
             else:
                 total = await PipelineRepository(session).total_runs(pipeline_id)
-        follow = [f"tau inspect {reference(rows[0])}"] if rows else ["tau list"]
-        return RunList(
-            runs=[read_row(run) for run in rows], total=total, next_cursor=more, next=follow
-        )
+        shown = [read_row(run) for run in rows]
+        follow = [f"tau inspect {shown[0].run}"] if shown else ["tau list"]
+        return RunList(runs=shown, total=total, next_cursor=more, next=follow)
 
     async def get(self, name: str) -> RunRead:
         """One run with the summary of its trace."""
