@@ -372,3 +372,46 @@ async def audit_of(api: Api) -> list[dict[str, Any]]:
     async with api.database.read() as session:
         rows = await session.execute(text("SELECT * FROM audit_entries ORDER BY id"))
         return [dict(row) for row in rows.mappings()]
+
+
+async def test_lists_stay_small_and_lead_on(api: Api) -> None:
+    """However long what is in the rows, a page fits, and the cursor loses none of them."""
+    source = HEAD + "@pipeline\nasync def p(ctx):\n    raise ValueError('x' * 5000)\n"
+    await api.deploy(source)
+    await asyncio.gather(*(api.run("p", params={"pad": "y" * 3000}) for _ in range(25)))
+    for path in ("/runs", "/errors", "/pipelines"):
+        for full, limit in ((False, 6), (True, 24)):
+            for rows in ({}, {"limit": 200}):
+                answer = await api.client.get(f"/api/v1{path}", params={"full": full} | rows)
+                budget = limit if not rows else 24
+                assert len(answer.content) <= budget * 1024, (path, full, rows)
+    seen: list[str] = []
+    cursor = None
+    while True:
+        params = {"full": True} | ({"cursor": cursor} if cursor else {})
+        page = await get(api, "/runs", **params)
+        seen += [row["run"] for row in page["runs"]]
+        cursor = page.get("next_cursor")
+        if cursor is None:
+            break
+    assert seen == [f"p#{number}" for number in range(25, 0, -1)]
+    of_one = await get(api, "/runs", pipeline="p", limit=3)
+    rest = await get(api, "/runs", pipeline="p", cursor=of_one["next_cursor"])
+    assert [row["run"] for row in of_one["runs"] + rest["runs"][:1]] == [
+        f"p#{number}" for number in (25, 24, 23, 22)
+    ]
+    full = (await get(api, "/runs", full=True, limit=1))["runs"][0]
+    assert (full["requested_by"]["key"], full["failure"]["type"]) == ("k", "ValueError")
+
+
+async def test_a_pipeline_with_a_huge_model_is_shown_small(api: Api) -> None:
+    fields = "".join(f"    field_{n}: str = '{'d' * 100}'\n" for n in range(300))
+    source = (
+        "from pydantic import BaseModel\n" + HEAD + f"class P(BaseModel):\n{fields}\n"
+        "@pipeline(params=P)\nasync def p(ctx): pass\n"
+    )
+    await api.deploy(source)
+    small = await api.client.get("/api/v1/pipelines/p")
+    full = await api.client.get("/api/v1/pipelines/p", params={"full": True})
+    assert len(small.content) <= 6 * 1024 < len(full.content) <= 24 * 1024
+    assert small.json()["truncated"][0]["get"] == "tau show p --full"

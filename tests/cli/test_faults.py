@@ -9,7 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,9 @@ from tests.cli.every_command import COMMANDS, NEEDS_YES
 from tests.client.standin import StandIn
 
 TAU = shlex.join([sys.executable, "-m", "tau.cli.main"])
+FORKED_TAU = [sys.executable, str(Path(__file__).with_name("forked_tau.py"))]
 END = b'event: end\ndata: {"run":"orders#7","status":"success"}\n\n'
-AT_ONCE = 6
+AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -28,44 +29,51 @@ class Done:
     """How a process ended."""
 
     exit_code: int
-    stdout: bytes
-    stderr: bytes
+    stdout: str
+    stderr: str
 
     def is_error(self, code: str, exit_code: int) -> bool:
         """Whether it is one error document on stdout, and nothing on stderr."""
         lines = self.stdout.splitlines()
-        if (self.exit_code, self.stderr, len(lines)) != (exit_code, b"", 1):
+        if (self.exit_code, self.stderr, len(lines)) != (exit_code, "", 1):
             return False
         document = json.loads(lines[0])
         return set(document) == {"error"} and document["error"]["code"] == code
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> dict[str, list[str]]:
+    file = tmp_path / "orders.py"
+    file.write_text("x = 1\n")
+    return {
+        name: [str(file) if word == "FILE" else word for word in words]
+        for name, words in COMMANDS.items()
+    }
 
 
 RunAll = Callable[..., dict[str, Done]]
 
 
 @pytest.fixture
-def run_all(tmp_path: Path) -> RunAll:
-    """Runs every command, several at a time, each with `redirections` of the shell."""
-    file = tmp_path / "orders.py"
-    file.write_text("x = 1\n")
+def run_all(commands: dict[str, list[str]]) -> RunAll:
+    """Every command at the same time, with stdout to a file of that name."""
 
-    def run(argv: list[str], redirections: str, environ: Mapping[str, str]) -> Done:
-        words = shlex.join(str(file) if word == "FILE" else word for word in argv)
-        script = f"exec {TAU} {words} {redirections}"
+    def call(stdout: str | None = None, **environ: str) -> dict[str, Done]:
+        request = {"commands": commands, "environ": environ, "stdout": stdout}
         done = subprocess.run(
-            ["sh", "-c", script], env=os.environ | environ, capture_output=True, timeout=60
+            FORKED_TAU, input=json.dumps(request), capture_output=True, text=True, timeout=100
         )
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    def call(redirections: str = "", **environ: str) -> dict[str, Done]:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            waiting = {
-                name: pool.submit(run, argv, redirections, environ)
-                for name, argv in COMMANDS.items()
-            }
-            return {name: future.result() for name, future in waiting.items()}
+        assert done.stderr == ""
+        return {name: Done(*answer) for name, answer in json.loads(done.stdout).items()}
 
     return call
+
+
+def run_in_shell(script: str, **environ: str) -> Done:
+    done = subprocess.run(
+        ["sh", "-c", script], env=os.environ | environ, capture_output=True, text=True, timeout=60
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def unlike(answers: dict[str, Done], code: str, exit_code: int) -> dict[str, Done]:
@@ -91,30 +99,17 @@ def test_an_answer_that_breaks(daemon: StandIn, run_all: RunAll, fault: str, cod
 def test_no_room_for_stdout(daemon: StandIn, run_all: RunAll) -> None:
     """The document is lost: that is said on stderr, and the exit code is no success."""
     daemon.streams = [END]
-    for name, done in run_all("> /dev/full").items():
+    for name, done in run_all("/dev/full").items():
         expected = 6 if COMMANDS[name] == NEEDS_YES else 1
-        assert (done.exit_code, b"No space left" in done.stderr) == (expected, True), name
-        assert b"Traceback" not in done.stderr, name
+        assert (done.exit_code, "No space left" in done.stderr) == (expected, True), name
+        assert "Traceback" not in done.stderr, name
 
 
 def test_no_room_for_an_error(daemon: StandIn, run_all: RunAll) -> None:
-    """What went wrong is still told by the exit code and on stderr."""
+    """What went wrong is still told, by the exit code and on stderr."""
     daemon.fault = "html_200"
-    for name, done in run_all("> /dev/full").items():
-        assert (done.exit_code, b"daemon.bad_answer" in done.stderr) == (7, True), name
-
-
-@pytest.mark.parametrize("redirections", [">&-", "<&-", "<&- >&- 2>&-"])
-def test_a_stream_that_is_closed(daemon: StandIn, run_all: RunAll, redirections: str) -> None:
-    daemon.streams = [END]
-    for name, done in run_all(redirections).items():
-        refused = COMMANDS[name] == NEEDS_YES
-        assert (done.exit_code, done.stderr) == (6 if refused else 0, b""), name
-        if ">&-" in redirections:
-            assert done.stdout == b"", name
-        else:
-            assert len(done.stdout.splitlines()) == 1, name
-            assert ("error" in json.loads(done.stdout)) == refused, name
+    for name, done in run_all("/dev/full").items():
+        assert (done.exit_code, "daemon.bad_answer" in done.stderr) == (7, True), name
 
 
 def test_no_home_can_be_made(run_all: RunAll) -> None:
@@ -128,29 +123,62 @@ def test_a_home_that_cannot_be_written_to(run_all: RunAll) -> None:
     assert unlike(answers, "config.invalid", 2) == {}
 
 
-def on_small_disk(home: Path, options: str, script: str) -> subprocess.CompletedProcess[bytes]:
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed(
+    daemon: StandIn, commands: dict[str, list[str]], closed: str
+) -> None:
+    """From the start on: the descriptors are free, and the next files opened get them."""
+    daemon.streams = [END]
+    scripts = [f"exec {TAU} {shlex.join(words)} {closed}" for words in commands.values()]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = dict(zip(commands, pool.map(run_in_shell, scripts), strict=True))
+    for name, done in answers.items():
+        refused = commands[name] == NEEDS_YES
+        assert (done.exit_code, done.stderr) == (6 if refused else 0, ""), name
+        assert len(done.stdout.splitlines()) == (0 if ">&-" in closed else 1), name
+
+
+def on_small_disk(home: Path, options: str, script: str) -> Done:
     """Run a script with its home on a disk of its own; where none can be had, without any room.
 
     The disk goes with the process, as it is in a mount namespace of its own.
     """
-    home.mkdir(exist_ok=True)
-    may_mount = subprocess.run(["unshare", "-rm", "true"], capture_output=True).returncode == 0
-    mount = f"mount -t tmpfs -o {options} tmpfs {home}"
-    command = ["unshare", "-rm", "sh", "-c", f"{mount} && {script}"]
-    return subprocess.run(
-        command if may_mount else ["sh", "-c", f"ulimit -f 0; {script}"],
-        env=os.environ | {"TAU_AUTOSTART": "1", "TAU_HOME": str(home)},
-        capture_output=True,
-        timeout=60,
+    home.mkdir()
+    may_mount = run_in_shell("unshare -rm true").exit_code == 0
+    mounted = f"mount -t tmpfs -o {options} tmpfs {home} && {script}"
+    command = f"unshare -rm sh -c {shlex.quote(mounted)}"
+    return run_in_shell(
+        command if may_mount else f"ulimit -f 0; {script}", TAU_AUTOSTART="1", TAU_HOME=str(home)
     )
 
 
-@pytest.mark.parametrize("command", ["list", "deploy", "logs --follow", "keys create"])
+@pytest.mark.parametrize("name", ["list", "deploy", "logs --follow"])
 @pytest.mark.parametrize("options", ["size=64k,nr_inodes=1", "size=4k", "size=64k"])
-def test_a_disk_too_full_to_start_a_daemon(tmp_path: Path, command: str, options: str) -> None:
-    (tmp_path / "orders.py").write_text("x = 1\n")
-    words = shlex.join(COMMANDS[command]).replace("FILE", str(tmp_path / "orders.py"))
-    done = on_small_disk(tmp_path / "home", options, f"{TAU} {words}")
-    assert Done(done.returncode, done.stdout, done.stderr).is_error("daemon.start_failed", 7), done
+def test_a_disk_too_full_to_start_a_daemon(
+    tmp_path: Path, commands: dict[str, list[str]], name: str, options: str
+) -> None:
+    done = on_small_disk(tmp_path / "home", options, f"{TAU} {shlex.join(commands[name])}")
+    assert done.is_error("daemon.start_failed", 7), done
     message = json.loads(done.stdout)["error"]["message"]
-    assert "disk is full" in message or "No space left" in message or "too large" in message
+    assert any(text in message for text in ("disk is full", "No space left", "too large")), message
+
+
+def test_a_daemon_is_started_with_every_stream_closed(tmp_path: Path) -> None:
+    home = {"TAU_AUTOSTART": "1", "TAU_HOME": str(tmp_path / "home")}
+    try:
+        assert run_in_shell(f"{TAU} list <&- >&- 2>&-", **home).exit_code == 0
+        done = run_in_shell(f"{TAU} status", **home)
+        assert (done.exit_code, json.loads(done.stdout)["status"]) == (0, "ok")
+    finally:
+        stop = shlex.join([sys.executable, "-m", "tau.daemon.app", "stop", "--kill"])
+        assert run_in_shell(stop, **home).exit_code == 0
+
+
+def test_a_full_stderr_does_not_keep_a_daemon_from_being_used(tmp_path: Path) -> None:
+    home = {"TAU_AUTOSTART": "1", "TAU_HOME": str(tmp_path / "home")}
+    try:
+        done = run_in_shell(f"{TAU} list 2> /dev/full", **home)
+        assert (done.exit_code, json.loads(done.stdout)["total"]) == (0, 0)
+    finally:
+        stop = shlex.join([sys.executable, "-m", "tau.daemon.app", "stop", "--kill"])
+        assert run_in_shell(stop, **home).exit_code == 0

@@ -42,15 +42,18 @@ async def list_pipelines(
     limit: Limit = 20,
     cursor: str | None = None,
     tag: str | None = None,
+    full: bool = False,
 ) -> PipelineList:
     """The deployed pipelines, by name."""
-    return await services.pipelines.list(limit=limit, cursor=cursor, tag=tag)
+    return await services.pipelines.list(limit=limit, cursor=cursor, tag=tag, full=full)
 
 
 @router.get("/pipelines/{name}")
-async def get_pipeline(name: str, actor: Reader, services: ServicesDep) -> PipelineRead:
+async def get_pipeline(
+    name: str, actor: Reader, services: ServicesDep, full: bool = False
+) -> PipelineRead:
     """One pipeline, by its name or its file's stem."""
-    return await services.pipelines.get(name)
+    return await services.pipelines.get(name, full=full)
 
 
 @router.get("/pipelines/{name}/code")

@@ -77,10 +77,11 @@ async def list_runs(
     status: Annotated[list[RunStatus] | None, Query()] = None,
     limit: Limit = 20,
     cursor: str | None = None,
+    full: bool = False,
 ) -> RunList:
     """Runs, the newest first."""
     return await services.traces.list(
-        pipeline=pipeline, statuses=status or [], limit=limit, cursor=cursor
+        pipeline=pipeline, statuses=status or [], limit=limit, cursor=cursor, full=full
     )
 
 
@@ -142,6 +143,7 @@ async def list_errors(
     pipeline: str | None = None,
     since: str | None = None,
     limit: Limit = 20,
+    full: bool = False,
 ) -> ErrorList:
     """Failures of the past, those of one kind as one group."""
-    return await services.traces.errors(pipeline=pipeline, since=since, limit=limit)
+    return await services.traces.errors(pipeline=pipeline, since=since, limit=limit, full=full)

@@ -84,7 +84,7 @@ LIST = Command(
     examples=(
         "tau list",
         "tau list --tag warehouse -o table",
-        "tau list --fields name,schedule,timeout",
+        "tau list --fields name,file,retries",
     ),
 )
 

@@ -12,7 +12,7 @@ STATUS = Command(
         description="The state of the daemon, and the version of this client.",
         keys=(
             "status", "version", "pid", "started_at", "uptime_s", "home", "url", "store",
-            "executor", "runs", "pipelines", "client",
+            "executor", "runs", "pipelines", "next", "client",
         ),
     ),
     examples=("tau status",),

@@ -71,7 +71,7 @@ def _unknown_option(
 
     known = [o.name for o in registry.global_options(program)] + ["--help"]
     known += [o.name for o in command.options] if command else ["--version"]
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
     facts = _facts(program, command)
     if near:
         corrected = [near[0] + word[len(name) :] if _is(word, name) else word for word in argv]

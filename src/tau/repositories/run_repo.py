@@ -111,8 +111,17 @@ class RunRepository(Repository[SessionT]):
         rows = [RunLine(*row) for row in found]
         if len(rows) <= limit:
             return rows, None
-        last = rows[limit - 1]
-        return rows[:limit], encode_cursor(last.id if pipeline_id is None else last.number)
+        return rows[:limit], self.cursor_after(rows[limit - 1], of_one=pipeline_id is not None)
+
+    def cursor_after(self, last: RunLine, *, of_one: bool) -> str:
+        """The cursor of the page that follows this run, in the list of one pipeline or of all."""
+        return encode_cursor(last.number if of_one else last.id)
+
+    async def list_whole(self, run_ids: Sequence[str]) -> list[Run]:
+        """These runs with all their columns, in this order."""
+        query = select(Run).where(Run.id.in_(run_ids))
+        found = {run.id: run for run in await self._session.scalars(query)}
+        return [found[run_id] for run_id in run_ids if run_id in found]
 
     async def count_matching(
         self, *, pipeline_id: str | None, statuses: Sequence[RunStatus]

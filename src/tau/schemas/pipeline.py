@@ -7,13 +7,13 @@ from pydantic import StringConstraints
 from tau.schemas.base import (
     Cut,
     Input,
-    JsonObject,
     NamedWarning,
     Output,
     PipelineName,
     Reason,
     UtcTime,
 )
+from tau.schemas.run import RequestedBy
 
 
 class DeploymentCreate(Input):
@@ -83,8 +83,24 @@ class PipelineRow(Output):
     runs: int
 
 
+class PipelineFullRow(PipelineRow):
+    """A pipeline in a list of which all was asked for."""
+
+    file: str
+    versions: int
+    depends_on: list[str] | None = None
+    retries: int
+    timeout: float | None = None
+    max_concurrent: int | None = None
+    on_overlap: str
+    params: Any | None = None
+    secrets: list[str] | None = None
+    deployed_at: UtcTime
+    deployed_by: RequestedBy
+
+
 class PipelineList(Output):
-    pipelines: list[PipelineRow]
+    pipelines: list[PipelineFullRow | PipelineRow]
     total: int
     next_cursor: str | None = None
     truncated: list[Cut] | None = None
@@ -112,8 +128,9 @@ class PipelineRead(Output):
     max_concurrent: int | None = None
     on_overlap: str
     params: Any | None = None
+    secrets: list[str] | None = None
     deployed_at: UtcTime
-    deployed_by: JsonObject
+    deployed_by: RequestedBy
     runs: int
     last_run: LastRun | None = None
     last_success_at: UtcTime | None = None

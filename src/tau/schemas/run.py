@@ -117,8 +117,25 @@ class RunRow(Output):
     reason: str | None = None
 
 
+class RunFullRow(RunRow):
+    """A run in a list of which all was asked for."""
+
+    pipeline: str
+    number: int
+    attempt: int
+    max_attempts: int
+    rerun_of: str | None = None
+    params: JsonObject
+    result: Any | None = None
+    failure: JsonObject | None = None
+    started_at: UtcTime | None = None
+    finished_at: UtcTime | None = None
+    queued_ms: int | None = None
+    requested_by: RequestedBy
+
+
 class RunList(Output):
-    runs: list[RunRow]
+    runs: list[RunFullRow | RunRow]
     total: int
     next_cursor: str | None = None
     next: list[str] | None = None

@@ -2,7 +2,9 @@
 
 from tau.core.database import Database
 from tau.repositories.audit_repo import AuditRepository
+from tau.repositories.base import encode_cursor
 from tau.schemas.audit import AuditList, AuditRow
+from tau.services.budget import fit_rows
 
 
 class AuditService:
@@ -23,6 +25,7 @@ class AuditService:
             rows, total, more = await AuditRepository(session).list_page(
                 limit=limit, cursor=cursor, action=action, target=target, actor=actor
             )
-        return AuditList(
-            entries=[AuditRow.model_validate(row) for row in rows], total=total, next_cursor=more
-        )
+        shown, cut = fit_rows([AuditRow.model_validate(row) for row in rows], limit=limit)
+        if cut:
+            more = encode_cursor(shown[-1].id)
+        return AuditList(entries=list(shown), total=total, next_cursor=more)

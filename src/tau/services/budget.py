@@ -1,12 +1,20 @@
 """Keeps answers small: long texts and lists are cut, and each cut says how to get the whole."""
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from tau.schemas.base import Cut
 
 CONCISE_BYTES = 6 * 1024
 FULL_BYTES = 24 * 1024
+DEFAULT_ROWS = 20
+ENVELOPE_BYTES = 400
+"""What an answer holds besides its rows: totals, cursor, next commands."""
+
+RowT = TypeVar("RowT", bound=BaseModel)
 
 _LEVELS = ((4000, 120, 80), (1500, 40, 40), (600, 20, 24), (240, 10, 16), (120, 5, 12), (60, 2, 8))
 """(characters of a text, items of a list, keys of an object), tried from the widest on."""
@@ -28,6 +36,32 @@ def fit(document: dict[str, Any], *, limit: int, get: str) -> tuple[dict[str, An
             break
     del smaller["truncated"]
     return smaller, trimmer.cuts[:12]
+
+
+AnswerT = TypeVar("AnswerT", bound=BaseModel)
+
+
+def fitted(answer: AnswerT, *, full: bool = False, get: str) -> AnswerT:
+    """An answer with a `truncated` field, within its budget."""
+    document = answer.model_dump(mode="json", exclude_none=True)
+    smaller, cuts = fit(document, limit=FULL_BYTES if full else CONCISE_BYTES, get=get)
+    return type(answer).model_validate(smaller | {"truncated": cuts}) if cuts else answer
+
+
+def fit_rows(
+    rows: Sequence[RowT], *, limit: int, full: bool = False
+) -> tuple[Sequence[RowT], bool]:
+    """The first rows that fit the budget, and whether some were left for the next page.
+
+    Whoever asks for more rows than a page has by default gets the larger budget.
+    """
+    budget = FULL_BYTES if full or limit > DEFAULT_ROWS else CONCISE_BYTES
+    size = ENVELOPE_BYTES
+    for count, row in enumerate(rows):
+        size += len(row.model_dump_json(exclude_none=True).encode()) + 1
+        if size > budget and count:
+            return rows[:count], True
+    return rows, False
 
 
 def _size(document: Any) -> int:

@@ -22,6 +22,7 @@ from tau.repositories.pipeline_repo import PipelineRepository, tag_index
 from tau.schedule.ticks import TickSpecError
 from tau.schemas.base import NamedWarning
 from tau.schemas.pipeline import DeployedRead, DeploymentCreate, DeploymentRead
+from tau.services.budget import fitted
 from tau.services.idempotency import once, request_digest
 from tau.services.inspection import Inspector
 from tau.services.schedule_view import read_schedule, spec_of
@@ -150,7 +151,7 @@ class DeployService:
         now = self._clock.now()
         names = [plan.spec["name"] for plan in plans]
         follow = [f"tau run {name}" for name in names[:3]]
-        return DeploymentRead(
+        answer = DeploymentRead(
             file=file_name,
             sha256=sha256,
             changed=any(plan.changed for plan in plans),
@@ -159,6 +160,7 @@ class DeployService:
             warnings=[warning for plan in plans for warning in plan.warnings] or None,
             next=[f"tau deploy {request.file_name}"] if request.dry_run else follow,
         )
+        return fitted(answer, get="tau list --limit 200")
 
 
 def _check_text(file_name: str, source: str) -> None:

@@ -1,5 +1,6 @@
 """Reading pipelines: lists, one pipeline, its code."""
 
+from datetime import datetime
 from typing import Any
 
 from tau.core.clock import Clock
@@ -7,10 +8,19 @@ from tau.core.database import Database
 from tau.errors import VersionNotFound
 from tau.models import Run
 from tau.pipeline.protocol import JsonObject
+from tau.repositories.base import encode_cursor
 from tau.repositories.pipeline_repo import Deployed, PipelineRepository
 from tau.repositories.run_repo import RunRepository
-from tau.schemas.pipeline import CodeRead, LastRun, PipelineList, PipelineRead, PipelineRow
-from tau.services.budget import shorten
+from tau.schemas.pipeline import (
+    CodeRead,
+    LastRun,
+    PipelineFullRow,
+    PipelineList,
+    PipelineRead,
+    PipelineRow,
+)
+from tau.schemas.run import RequestedBy
+from tau.services.budget import fit_rows, fitted, shorten
 from tau.services.lookup import get_pipeline
 from tau.services.schedule_view import read_schedule, summary
 
@@ -20,48 +30,40 @@ class PipelineService:
         self._db, self._clock = db, clock
 
     async def list(
-        self, *, limit: int, cursor: str | None = None, tag: str | None = None
+        self,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        tag: str | None = None,
+        full: bool = False,
     ) -> PipelineList:
+        """Deployed pipelines by name; `full` shows all that their files say."""
         async with self._db.glance() as session:
             page = await PipelineRepository(session).list_page(limit=limit, cursor=cursor, tag=tag)
+        now, more = self._clock.now(), page.next_cursor
+        rows: list[PipelineRow] = [
+            _full_row(deployed, now) if full else _row(deployed) for deployed in page.rows
+        ]
+        shown, cut = fit_rows(rows, limit=limit, full=full)
+        if cut:
+            more = encode_cursor(shown[-1].name)
         return PipelineList(
-            pipelines=[_row(deployed) for deployed in page.rows],
+            pipelines=list(shown),
             total=page.total,
-            next_cursor=page.next_cursor,
+            next_cursor=more,
             next=None if page.total or tag else ["tau deploy FILE"],
         )
 
-    async def get(self, name: str) -> PipelineRead:
+    async def get(self, name: str, *, full: bool = False) -> PipelineRead:
+        """A pipeline as its current version says it, and how it did last."""
         async with self._db.glance() as session:
             found = await get_pipeline(session, name)
             runs = RunRepository(session)
             last = await runs.find_last(found.pipeline.id)
             success = await runs.last_success_start(found.pipeline.id)
-        pipeline, version, spec = found.pipeline, found.version, found.version.spec
-        deployed_by = {
-            "key": version.created_by,
-            "agent": version.agent,
-            "reason": version.reason,
-        }
-        return PipelineRead(
-            **_spec_facts(spec),
-            name=pipeline.name,
-            description=spec.get("description") or None,
-            tags=spec.get("tags") or None,
-            depends_on=spec.get("depends_on") or None,
-            params=_params(spec["params"]),
-            version=version.number,
-            versions=pipeline.version_count,
-            file=version.file_name,
-            sha256=version.source_sha256,
-            schedule=read_schedule(spec, now=self._clock.now()),
-            deployed_at=version.created_at,
-            deployed_by={key: value for key, value in deployed_by.items() if value},
-            runs=pipeline.run_count,
-            last_run=_last_run(last),
-            last_success_at=success,
-            next=[f"tau run {pipeline.name}"] + ([f"tau runs {pipeline.name}"] if last else []),
-        )
+        read = _read(found, last, now=self._clock.now(), success=success)
+        get = f"tau code {read.name}" if full else f"tau show {read.name} --full"
+        return fitted(read, full=full, get=get)
 
     async def code(self, name: str, *, version: int | None = None) -> CodeRead:
         """The source of a version, the current one where none is named."""
@@ -97,6 +99,38 @@ _SPEC_FIELDS = (
     "max_concurrent",
     "on_overlap",
 )
+
+
+def _read(
+    found: Deployed, last: Run | None, *, now: datetime, success: datetime | None
+) -> PipelineRead:
+    pipeline, version, spec = found.pipeline, found.version, found.version.spec
+    return PipelineRead(
+        **_spec_facts(spec),
+        name=pipeline.name,
+        description=spec.get("description") or None,
+        tags=spec.get("tags") or None,
+        depends_on=spec.get("depends_on") or None,
+        params=_params(spec["params"]),
+        secrets=spec.get("secrets") or None,
+        version=version.number,
+        versions=pipeline.version_count,
+        file=version.file_name,
+        sha256=version.source_sha256,
+        schedule=read_schedule(spec, now=now),
+        deployed_at=version.created_at,
+        deployed_by=RequestedBy(key=version.created_by, agent=version.agent, reason=version.reason),
+        runs=pipeline.run_count,
+        last_run=_last_run(last),
+        last_success_at=success,
+        next=[f"tau run {pipeline.name}"] + ([f"tau runs {pipeline.name}"] if last else []),
+    )
+
+
+def _full_row(deployed: Deployed, now: datetime) -> PipelineFullRow:
+    read = _read(deployed, deployed.last_run, now=now, success=None)
+    facts = {name: getattr(read, name) for name in PipelineFullRow.model_fields}
+    return PipelineFullRow(**(facts | {"schedule": summary(deployed.version.spec)}))
 
 
 def _spec_facts(spec: JsonObject) -> dict[str, Any]:

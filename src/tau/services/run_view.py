@@ -9,11 +9,12 @@ from tau.pipeline.protocol import JsonObject
 from tau.pipeline.trace import Trace
 from tau.pipeline.types import BAD_STATUSES, RunStatus
 from tau.repositories.run_repo import RunLine
-from tau.schemas.run import CheckCounts, LogCounts, RequestedBy, RunRead, RunRow
-from tau.services.budget import CONCISE_BYTES, fit, shorten
+from tau.schemas.run import CheckCounts, LogCounts, RequestedBy, RunFullRow, RunRead, RunRow
+from tau.services.budget import fit, fitted, shorten
 from tau.services.event_rows import to_message
 
 MESSAGE_CHARS = 1500
+ROW_BYTES = 1500
 _STEP_FACTS = ("name", "depth", "status", "ms", "rows_in", "rows_out", "metrics", "error")
 
 
@@ -37,9 +38,7 @@ def read_run(run: Run, *, events: Sequence[Event], logs: LogCounts) -> RunRead:
         logs=logs if logs.lines else None,
         next=next_commands(run),
     )
-    document = read.model_dump(mode="json", exclude_none=True)
-    smaller, cuts = fit(document, limit=CONCISE_BYTES, get=f"tau inspect {read.run} --full")
-    return RunRead.model_validate(smaller | {"truncated": cuts}) if cuts else read
+    return fitted(read, get=f"tau inspect {read.run} --full")
 
 
 def _row_facts(run: Run) -> dict[str, Any]:
@@ -68,7 +67,7 @@ def _row_facts(run: Run) -> dict[str, Any]:
 def read_row(run: RunLine) -> RunRow:
     """The run in a list."""
     bad = RunStatus(run.status) in BAD_STATUSES
-    reason = shorten(run.status_reason, 200) if run.status_reason else None
+    reason = shorten(run.status_reason, 100) if run.status_reason else None
     return RunRow(
         run=f"{run.pipeline_name}#{run.number}",
         id=run.id,
@@ -80,6 +79,14 @@ def read_row(run: RunLine) -> RunRow:
         error=reason if bad else None,
         reason=None if bad else reason,
     )
+
+
+def read_full_row(run: Run) -> RunRow:
+    """The run in a list of which all was asked for: params, result, who and why."""
+    facts = _row_facts(run)
+    large = {"params": run.params, "result": run.result}
+    smaller, _ = fit(large, limit=ROW_BYTES, get="")
+    return RunFullRow(**(facts | smaller), failure=brief_failure(run.failure))
 
 
 def requested_by(run: Run) -> RequestedBy:

@@ -22,8 +22,9 @@ from tau.schemas.run import (
     LogCounts,
     RunList,
     RunRead,
+    RunRow,
 )
-from tau.services.budget import CONCISE_BYTES, FULL_BYTES, fit, shorten
+from tau.services.budget import fit_rows, fitted, shorten
 from tau.services.event_rows import LEVELS
 from tau.services.lookup import get_pipeline, get_run
 from tau.services.run_view import (
@@ -32,6 +33,7 @@ from tau.services.run_view import (
     milliseconds,
     next_commands,
     place,
+    read_full_row,
     read_row,
     read_run,
     reference,
@@ -43,6 +45,7 @@ TRACE_EVENTS = 20_000
 FEW_EVENTS = 200
 LOGS_TAIL, LOGS_TAIL_FULL = 15, 60
 GROUPED_RUNS = 1000
+SHORT_MESSAGE, FULL_MESSAGE = 200, 2000
 UNTRUSTED = ("failure", "logs_tail", "result", "checks")
 """Parts of a trace whose text came from data or third parties; never instructions to a reader."""
 
@@ -58,8 +61,9 @@ class TraceService:
         pipeline: str | None = None,
         statuses: Sequence[RunStatus] = (),
         cursor: str | None = None,
+        full: bool = False,
     ) -> RunList:
-        """Runs from the newest on."""
+        """Runs from the newest on; `full` shows what was asked for and what came of it."""
         # A filter by status may have to look at many rows before it finds some.
         reading = self._db.read() if statuses else self._db.glance()
         async with reading as session:
@@ -68,13 +72,17 @@ class TraceService:
             rows, more = await runs.list_page(
                 limit=limit, cursor=cursor, pipeline_id=pipeline_id, statuses=statuses
             )
+            whole = await runs.list_whole([row.id for row in rows]) if full else []
             if statuses:
                 total = await runs.count_matching(pipeline_id=pipeline_id, statuses=statuses)
             else:
                 total = await PipelineRepository(session).total_runs(pipeline_id)
-        shown = [read_row(run) for run in rows]
+        lines: list[RunRow] = [read_full_row(run) for run in whole] or [read_row(r) for r in rows]
+        shown, cut = fit_rows(lines, limit=limit, full=full)
+        if cut:
+            more = runs.cursor_after(rows[len(shown) - 1], of_one=pipeline_id is not None)
         follow = [f"tau inspect {shown[0].run}"] if shown else ["tau list"]
-        return RunList(runs=shown, total=total, next_cursor=more, next=follow)
+        return RunList(runs=list(shown), total=total, next_cursor=more, next=follow)
 
     async def get(self, name: str) -> RunRead:
         """One run with the summary of its trace."""
@@ -96,14 +104,16 @@ class TraceService:
                 run.id, limit=LOGS_TAIL_FULL if full else LOGS_TAIL
             )
         read = _inspect(run, events, logs, attempts, tail, full=full)
-        document = read.model_dump(mode="json", exclude_none=True)
         get = f"tau logs {read.run} --limit 1000" if full else f"tau inspect {read.run} --full"
-        limit = FULL_BYTES if full else CONCISE_BYTES
-        smaller, cuts = fit(document, limit=limit, get=get)
-        return InspectRead.model_validate(smaller | {"truncated": cuts}) if cuts else read
+        return fitted(read, full=full, get=get)
 
     async def errors(
-        self, *, limit: int, pipeline: str | None = None, since: str | None = None
+        self,
+        *,
+        limit: int,
+        pipeline: str | None = None,
+        since: str | None = None,
+        full: bool = False,
     ) -> ErrorList:
         """Failures by kind, the newest of each kind standing for it."""
         start = parse_since(since, now=self._clock.now()) if since else None
@@ -115,13 +125,15 @@ class TraceService:
         groups: dict[str, list[Run]] = {}
         for run in bad:
             groups.setdefault(run.fingerprint or run.id, []).append(run)
-        shown = [_group(runs) for runs in list(groups.values())[:limit]]
+        chars = FULL_MESSAGE if full else SHORT_MESSAGE
+        first = [_group(runs, chars) for runs in list(groups.values())[:limit]]
+        shown, _ = fit_rows(first, limit=limit, full=full)
         cuts = None
-        if len(groups) > limit:
+        if len(groups) > len(shown):
             get = f"tau errors --limit {min(len(groups), 200)}"
-            cuts = [Cut(path="errors", shown=limit, total=len(groups), get=get)]
+            cuts = [Cut(path="errors", shown=len(shown), total=len(groups), get=get)]
         follow = [f"tau inspect {shown[0].run}"] if shown else ["tau runs"]
-        return ErrorList(errors=shown, total=len(groups), truncated=cuts, next=follow)
+        return ErrorList(errors=list(shown), total=len(groups), truncated=cuts, next=follow)
 
 
 async def _pipeline_id(session: ReadSession, name: str | None) -> str | None:
@@ -215,7 +227,7 @@ def _python(events: Sequence[Event]) -> str | None:
     return (hello.data or {}).get("python") if hello else None
 
 
-def _group(runs: Sequence[Run]) -> ErrorGroup:
+def _group(runs: Sequence[Run], chars: int) -> ErrorGroup:
     newest = runs[0]
     failure = newest.failure or {}
     return ErrorGroup(
@@ -223,7 +235,7 @@ def _group(runs: Sequence[Run]) -> ErrorGroup:
         id=newest.id,
         status=newest.status,
         type=failure.get("type"),
-        message=shorten(str(failure.get("message") or newest.status_reason or ""), 300),
+        message=shorten(str(failure.get("message") or newest.status_reason or ""), chars),
         where=place(failure),
         step=failure.get("step"),
         finished_at=newest.finished_at,

@@ -11,6 +11,7 @@ from tau.core.ids import IdFactory
 from tau.errors import VersionNotFound
 from tau.models import Version
 from tau.repositories.audit_repo import AuditRepository
+from tau.repositories.base import encode_cursor
 from tau.repositories.pipeline_repo import Deployed, PipelineRepository
 from tau.repositories.run_repo import RunRepository
 from tau.schemas.base import Change
@@ -23,6 +24,7 @@ from tau.schemas.version import (
     VersionList,
     VersionRow,
 )
+from tau.services.budget import fit_rows
 from tau.services.lookup import get_pipeline
 from tau.services.run_view import reference
 
@@ -39,10 +41,13 @@ class VersionService:
                 found.pipeline.id, limit=limit, cursor=cursor
             )
         current = found.pipeline.current_version
+        shown, cut = fit_rows([_row(version, current) for version in rows], limit=limit)
+        if cut:
+            more = encode_cursor(shown[-1].version)
         follow = [f"tau diff {found.pipeline.name}"] if found.pipeline.version_count > 1 else None
         return VersionList(
             pipeline=found.pipeline.name,
-            versions=[_row(version, current) for version in rows],
+            versions=list(shown),
             total=found.pipeline.version_count,
             next_cursor=more,
             next=follow,
