@@ -1,4 +1,7 @@
-"""From the registry and its handlers to a program: the one runner of `tau` and of `taud`."""
+"""From the registry and its handlers to a program: the one runner of `tau` and of `taud`.
+
+What only help or an error needs is imported there: a command that succeeds does without.
+"""
 
 import contextlib
 import os
@@ -6,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
-from tau.commands import fields, output, parse, schema, usage
+from tau.commands import fields, output, parse
 from tau.commands.output import Answer, Document, Format, Outcome, Stream
 from tau.commands.parse import HelpAsked, Parsed, VersionAsked
 from tau.commands.spec import Program
@@ -73,9 +76,11 @@ def _parse(program: Program, argv: Sequence[str]) -> Parsed:
         words.insert(0, "start")
     try:
         return parse.parse(program, words)
-    except TauError as error:
-        raise usage.explain(program, usage.named(program, words), error) from error
     except Exception as error:
+        from tau.commands import usage
+
+        if isinstance(error, TauError):
+            raise usage.explain(program, usage.named(program, words), error) from error
         if usage.is_usage_error(error):
             raise usage.from_parser(program, words, error) from error
         raise
@@ -101,6 +106,8 @@ def _about(program: Program, asked: HelpAsked | VersionAsked) -> Answer:
     if sys.stdout is not None and sys.stdout.isatty():
         sys.stdout.write(asked.text.rstrip() + "\n")
         return None
+    from tau.commands import schema
+
     if asked.command:
         return schema.details(asked.command)
     if asked.family:
@@ -122,11 +129,13 @@ def _call(parsed: Parsed, handlers: Handlers) -> Answer:
     try:
         answer = resolve(handlers[command.name])(**keywords)
         return fields.select(command, answer, chosen) if chosen else answer
-    except UsageError as error:
+    except (UsageError, ConfirmationRequired) as error:
+        from tau.commands import usage
+
+        if isinstance(error, ConfirmationRequired):
+            error.next = [usage.with_yes(parsed.program, parsed.words)]
+            raise
         raise usage.explain(parsed.program, command, error) from error
-    except ConfirmationRequired as error:
-        error.next = [usage.with_yes(parsed.program, parsed.words)]
-        raise
 
 
 def resolve(handler: Handler) -> Callable[..., Answer]:

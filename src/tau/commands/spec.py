@@ -1,4 +1,7 @@
-"""The words a command is declared with: one declaration gives its options, schema and help."""
+"""The words a command is declared with: one declaration gives its options, schema and help.
+
+Each thing is declared once, so they are compared by identity; to make `__eq__` costs start-up time.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,7 +10,7 @@ Kind = Literal["text", "integer", "flag", "duration", "json", "names"]
 Program = Literal["tau", "taud"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Argument:
     """A positional word. `name` is the handler's keyword; `many` takes all that follow."""
 
@@ -19,7 +22,7 @@ class Argument:
     many: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Option:
     """A `--name`. A flag takes no value; `many` may be repeated.
 
@@ -45,7 +48,7 @@ class Option:
         return self.name.removeprefix("--").replace("-", "_")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Output:
     """What a command prints when it succeeds: a sentence and the keys of the document.
 
@@ -60,7 +63,7 @@ class Output:
     full_keys: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Command:
     """One command, declared once. Its name has one word or two: `run`, `keys create`.
 

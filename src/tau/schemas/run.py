@@ -62,9 +62,12 @@ class RequestedBy(Output):
 
 
 class LogCounts(Output):
+    """How many log lines are kept; `dropped` were too many to keep."""
+
     lines: int
     warnings: int
     errors: int
+    dropped: int | None = None
 
 
 class CheckCounts(Output):

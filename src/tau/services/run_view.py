@@ -35,7 +35,7 @@ def read_run(run: Run, *, events: Sequence[Event], logs: LogCounts) -> RunRead:
         result=run.result,
         steps=[brief_step(step) for step in trace["steps"]] or None,
         checks=count_checks(trace["checks"]),
-        logs=logs if logs.lines else None,
+        logs=with_dropped(logs, trace) if logs.lines else None,
         next=next_commands(run),
     )
     return fitted(read, get=f"tau inspect {read.run} --full")
@@ -140,6 +140,12 @@ NO_LOGS = LogCounts(lines=0, warnings=0, errors=0)
 def count_logs(counts: tuple[int, int, int]) -> LogCounts:
     lines, warnings, errors = counts
     return LogCounts(lines=lines, warnings=warnings, errors=errors)
+
+
+def with_dropped(logs: LogCounts, trace: JsonObject) -> LogCounts:
+    """The counts of what is kept, and of what the last attempt told beyond its limit."""
+    dropped = trace["logs"].get("dropped")
+    return logs.model_copy(update={"dropped": dropped}) if dropped else logs
 
 
 def next_commands(run: Run) -> list[str]:

@@ -39,6 +39,7 @@ from tau.services.run_view import (
     reference,
     requested_by,
     trace_of,
+    with_dropped,
 )
 
 TRACE_EVENTS = 20_000
@@ -172,7 +173,7 @@ def _inspect(
         steps=(trace["steps"] if full else [brief_step(step) for step in trace["steps"]]) or None,
         checks=trace["checks"] or None,
         result=run.result,
-        logs=logs,
+        logs=with_dropped(logs, trace),
         logs_tail=[_log(event, names, run.attempt) for event in tail] or None,
         params=run.params,
         attempts=[_attempt(attempt) for attempt in attempts] if len(attempts) > 1 else None,
