@@ -19,6 +19,7 @@ SHARED_STORE_SLEEP_S = 1.0
 STORE_RETRY_S = 1.0
 CLAIM_BATCH = 32
 CLAIM_SETTLES_S = 0.1
+LAUNCH_PAUSE_S = 0.05
 
 
 class Dispatcher:
@@ -91,17 +92,15 @@ class Dispatcher:
         self._signals.notify(NEW_WORK)
 
     async def _run(self) -> None:
+        told = False
         while True:
             waiter = self._signals.listen(NEW_WORK)
             try:
-                sleep = await self._claim()
+                sleep = await self._claim(told=told)
             except StoreUnavailable as error:
                 logger.warning("the queue can't be read: %s", error)
                 sleep = STORE_RETRY_S
-            if sleep > 0:
-                await self._signals.wait(waiter, within=sleep)
-            else:
-                waiter.cancel()
+            told = await self._signals.wait(waiter, within=sleep)
 
     async def _watch_cancels(self) -> None:
         """Kill what somebody wants to end; another daemon may have taken the wish."""
@@ -127,16 +126,23 @@ class Dispatcher:
                 await self._executor.kill(active[0], status=RunStatus.CANCELLED, reason=reason)
         return everyone
 
-    async def _claim(self) -> float:
-        """Fill the free slots; how long to sleep if nothing wakes us (seconds)."""
-        free = self._slots - len(self._active)
+    async def _claim(self, *, told: bool) -> float:
+        """Fill the free slots; how long to sleep if nothing wakes us (seconds).
+
+        Who was told of work claims at once; who only looks, looks first.
+        """
+        free = min(self._slots - len(self._active), CLAIM_BATCH)
         if free <= 0:
             return LONGEST_SLEEP_S
-        claims = await self._execution.claim(limit=min(free, CLAIM_BATCH))
+        if not told and not await self._execution.has_work():
+            return await self._until_due()
+        claims = await self._execution.claim(limit=free)
         for claim in claims:
             self._follow(claim, self._executor.execute(claim))
-        if claims:
-            return 0
+        # The claimed attempts start first; then we look whether there is more.
+        return 0 if len(claims) == free else LAUNCH_PAUSE_S
+
+    async def _until_due(self) -> float:
         due = await self._execution.next_due()
         if due is None:
             return self._longest_sleep

@@ -72,14 +72,17 @@ class ExecutionService:
 
     # --- claiming --------------------------------------------------------------------------
 
+    async def has_work(self) -> bool:
+        """Whether some run could be claimed; costs less than a claim that finds none."""
+        async with self._db.glance() as session:
+            rows = await ClaimRepository(session).list_candidates(now=self._clock.now(), limit=1)
+        return bool(rows)
+
     async def claim(self, *, limit: int) -> list[Claim]:
         """Up to `limit` runs that are this daemon's now, the most urgent first."""
         now = self._clock.now()
-        async with self._db.glance() as reading:
-            rows = await ClaimRepository(reading).list_candidates(now=now, limit=limit)
-        if not rows:
-            return []
         async with self._db.transaction() as session:
+            rows = await ClaimRepository(session).list_candidates(now=now, limit=limit)
             claimed = await self._claim(session, rows, now)
             for run_id in claimed:
                 self._wake_after(session, run_id)
