@@ -283,7 +283,7 @@ class PipelineInvalidName(ValidationError):
 
 
 class PipelineNameOverride(ValidationError):
-    """--name needs a file with exactly one pipeline."""
+    """The option needs a file with exactly one pipeline."""
 
     code = "pipeline.name_override"
 

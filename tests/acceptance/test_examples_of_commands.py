@@ -125,6 +125,23 @@ def test_an_example_of_tau(scene: Scene, command: Command, example: str) -> None
         check_fields(command, json.loads(done.stdout), example)
 
 
+FULL = ["tau list --full", "tau show orders --full", "tau runs --full", "tau errors --full",
+        "tau inspect orders@last-failed --full"]  # fmt: skip
+
+
+@pytest.mark.xdist_group("examples of commands")
+@pytest.mark.parametrize("line", FULL)
+def test_what_full_shows_is_declared(scene: Scene, line: str) -> None:
+    done = scene.run(line)
+    assert done.returncode == 0, done.stdout
+    check_document(registry.match("tau", shlex.split(line)[1:])[0], done.stdout)
+
+
+def test_every_command_with_a_full_answer_is_tried() -> None:
+    named = {registry.match("tau", line.split()[1:])[0].name for line in FULL}
+    assert named == {c.name for c in registry.of_program("tau") if "full" in c.keywords}
+
+
 @pytest.mark.parametrize("example", ["taud status", "taud stop", "taud stop --kill"])
 def test_an_example_with_a_daemon(make_daemon: Make, example: str) -> None:
     check_example(run_example(make_daemon().start(), example), example)

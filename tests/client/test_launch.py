@@ -12,7 +12,7 @@ from tests.fixtures.waiting import eventually
 
 from tau.client.home import Home
 from tau.client.launch import answers, start_daemon
-from tau.errors import DaemonStartFailed
+from tau.errors import ConfigurationError, DaemonStartFailed
 
 MODULE = "standin_daemon"
 
@@ -99,6 +99,12 @@ def test_a_module_that_is_not_there(home: Home) -> None:
 def test_a_daemon_that_never_answers(home: Home) -> None:
     with pytest.raises(DaemonStartFailed, match=r"within 0\.5 s"):
         start_daemon(home, arguments=["--mute"], module=MODULE, within=0.5)
+
+
+def test_a_home_that_cannot_be_written_to() -> None:
+    """As /proc can't, not even by root."""
+    with pytest.raises(ConfigurationError, match="/proc cannot be written to"):
+        start_daemon(Home(Path("/proc")), module=MODULE)
 
 
 def test_nothing_in_the_home_is_imported(home: Home) -> None:

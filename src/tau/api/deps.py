@@ -15,6 +15,7 @@ from tau.services.key_service import KeyService, with_request
 from tau.services.log_service import LogService
 from tau.services.pipeline_service import PipelineService
 from tau.services.run_service import RunService
+from tau.services.schedule_service import ScheduleService
 from tau.services.status_service import StatusService
 from tau.services.trace_service import TraceService
 from tau.services.version_service import VersionService
@@ -30,6 +31,7 @@ class Services:
     logs: LogService
     pipelines: PipelineService
     runs: RunService
+    schedules: ScheduleService
     status: StatusService
     traces: TraceService
     versions: VersionService

@@ -2,13 +2,19 @@
 
 from fastapi import APIRouter, Depends
 
-from tau.api import keys, pipelines, runs, system
+from tau.api import keys, pipelines, runs, schedules, system
 from tau.api.deps import authenticate
 
 PREFIX = "/api/v1"
 
 api_router = APIRouter(prefix=PREFIX, dependencies=[Depends(authenticate)])
-for part in (system.router, pipelines.router, runs.router, keys.router):
+for part in (
+    system.router,
+    pipelines.router,
+    runs.router,
+    schedules.router,
+    keys.router,
+):
     api_router.include_router(part)
 
 public_router = system.public

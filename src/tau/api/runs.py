@@ -66,7 +66,9 @@ async def cancel_run(
     reference: str, request: Change, actor: Runner, services: ServicesDep
 ) -> RunRead:
     """End a run and its processes; one that executes may take its grace to be gone."""
-    return await services.traces.get(await services.runs.cancel(reference, request, actor))
+    run_id = await services.runs.cancel(reference, request, actor)
+    run = await services.traces.get(run_id)
+    return run.model_copy(update={"dry_run": True}) if request.dry_run else run
 
 
 @router.get("/runs")

@@ -157,7 +157,7 @@ RUNS = Command(
         keys=("runs", "total", "next_cursor", "truncated", "next"),
         rows="runs",
         row_keys=ROW_KEYS,
-        full_keys=tuple(key for key in RUN_KEYS if key not in ROW_KEYS),
+        full_keys=tuple(key for key in RUN_KEYS if key not in (*ROW_KEYS, "truncated", "next")),
     ),
     errors=(*NAME_ERRORS, "request.invalid_cursor"),
     examples=("tau runs orders --last 5", "tau runs --status failed --status crashed"),

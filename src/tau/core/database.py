@@ -93,7 +93,7 @@ class Database:
     async def read(self) -> AsyncIterator[ReadSession]:
         """One consistent view for reading. Raises StoreUnavailable."""
         with mapped_errors():
-            async with ReadSession(self._reader, expire_on_commit=False) as session:
+            async with ReadSession(self._reader, autoflush=False) as session:
                 yield session
 
     @asynccontextmanager
@@ -103,7 +103,7 @@ class Database:
         Whatever might scan belongs into `read`: meanwhile nothing else is done here.
         """
         with mapped_errors():
-            async with ReadSession(self._glancer, expire_on_commit=False) as session:
+            async with ReadSession(self._glancer, autoflush=False) as session:
                 yield session
 
     async def close(self) -> None:

@@ -8,6 +8,8 @@ from collections import defaultdict
 
 NEW_WORK = "work"
 """Topic of the dispatcher: a run may have become claimable."""
+SCHEDULES = "schedules"
+"""Topic of the scheduler: the next due time may have changed."""
 CANCEL = "cancel"
 """Topic of the dispatcher: somebody wants a run to end that has started."""
 

@@ -30,8 +30,10 @@ from tau.services.log_service import LogService
 from tau.services.pipeline_service import PipelineService
 from tau.services.run_plan import Planner
 from tau.services.run_service import RunService
+from tau.services.schedule_service import ScheduleService
 from tau.services.secret_service import SecretService
 from tau.services.status_service import DaemonFacts, StatusService
+from tau.services.tick_service import TickService
 from tau.services.trace_service import TraceService
 from tau.services.version_service import VersionService
 from tau.workers.base import Worker
@@ -62,6 +64,7 @@ class Parts:
     recorder: Recorder
     dispatcher: Dispatcher
     housekeeping: HousekeepingService
+    ticks: TickService
 
 
 def compose(given: Given) -> Parts:
@@ -92,6 +95,7 @@ def compose(given: Given) -> Parts:
         recorder=recorder,
         dispatcher=dispatcher,
         housekeeping=HousekeepingService(given.db, given.clock),
+        ticks=TickService(given.db, given.clock, given.ids, signals=given.signals),
     )
 
 
@@ -104,10 +108,14 @@ def _services(given: Given, dispatcher: Dispatcher) -> Services:
         env=child_environment(given.settings, given.environ),
     )
     secrets = SecretService(given.environ)
+    schedules = ScheduleService(given.db, given.clock, given.ids, signals=given.signals)
     return Services(
+        schedules=schedules,
         audit=AuditService(given.db),
-        versions=VersionService(given.db, given.clock, given.ids),
-        deployments=DeployService(given.db, given.clock, given.ids, inspector=inspector),
+        versions=VersionService(given.db, given.clock, given.ids, schedules=schedules),
+        deployments=DeployService(
+            given.db, given.clock, given.ids, inspector=inspector, schedules=schedules
+        ),
         keys=KeyService(given.db, given.clock, given.ids),
         logs=LogService(given.db, signals=given.signals),
         pipelines=PipelineService(given.db, given.clock),

@@ -24,7 +24,7 @@ from tau.core.migrations import upgrade
 from tau.core.signals import Signals
 from tau.daemon.composition import Given, Parts, compose, create_app
 from tau.daemon.home import DaemonHome
-from tau.daemon.scheduler import make_scheduler
+from tau.daemon.scheduler import Scheduler
 from tau.errors import BindRefused, DaemonStartFailed
 from tau.services.key_service import KeyService
 from tau.services.status_service import DaemonFacts
@@ -151,8 +151,10 @@ class Daemon:
             await self._db.close()
 
     async def _serve(self, parts: Parts) -> None:
-        scheduler = make_scheduler(parts.housekeeping)
-        scheduler.start()
+        scheduler = Scheduler(
+            parts.ticks, parts.housekeeping, clock=self._clock, signals=self._signals
+        )
+        await scheduler.start()
         daemon = self._settings.daemon
         hosts = local_hosts(self._port, (*daemon.public_hosts, daemon.host))
         server = self._server(create_app(parts.services, hosts=hosts))
@@ -162,7 +164,7 @@ class Daemon:
         self._announce()
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
-        scheduler.shutdown(wait=False)
+        await scheduler.stop()
         await self._wind_down(parts)
         self._signals.close()
         server.should_exit = True

@@ -9,5 +9,6 @@ from tau.models.idempotency_key import IdempotencyKey as IdempotencyKey
 from tau.models.pipeline import Pipeline as Pipeline
 from tau.models.pipeline_state import PipelineState as PipelineState
 from tau.models.run import Run as Run
+from tau.models.schedule import Schedule as Schedule
 from tau.models.source import Source as Source
 from tau.models.version import Version as Version

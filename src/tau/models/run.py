@@ -11,6 +11,7 @@ from tau.models.base import Json, Owned
 _CLAIMABLE = text("status IN ('queued', 'retrying')")
 _ACTIVE = text("status IN ('starting', 'running')")
 _BAD = text("status IN ('failed', 'timeout', 'crashed')")
+_TICK = text("schedule_id IS NOT NULL")
 _SUCCESS = text("status = 'success'")
 
 
@@ -18,6 +19,14 @@ class Run(Owned):
     __tablename__ = "runs"
     __table_args__ = (
         UniqueConstraint("pipeline_id", "number"),
+        Index(
+            "ix_runs_tick",
+            "schedule_id",
+            "scheduled_for",
+            unique=True,
+            sqlite_where=_TICK,
+            postgresql_where=_TICK,
+        ),
         Index("ix_runs_list", "tenant_id", "id"),
         Index(
             "ix_runs_queue",
@@ -51,6 +60,8 @@ class Run(Owned):
     params: Mapped[dict[str, Any]]
     interval_start: Mapped[datetime | None]
     interval_end: Mapped[datetime | None]
+    schedule_id: Mapped[str | None] = mapped_column(String(26))
+    scheduled_for: Mapped[datetime | None]
     rerun_of: Mapped[str | None] = mapped_column(String(26))
     priority: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]

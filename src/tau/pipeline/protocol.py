@@ -41,7 +41,8 @@ Failure: {"type","module","message","code"?,"retry"?,"notes"?,"causes":[{type,me
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +109,15 @@ class JobRequest:
     version: int = PROTOCOL_VERSION
 
     def write(self, attempt_dir: Path) -> None:
-        (attempt_dir / REQUEST_FILE).write_text(json.dumps(asdict(self)), encoding="ascii")
+        """Leave the request for its supervisor and child, readable by their owner alone."""
+        document = vars(self) | {"limits": vars(self.limits)}
+        with open(attempt_dir / REQUEST_FILE, "wb", opener=_open_private) as file:
+            file.write(json.dumps(document).encode("ascii"))
 
     @classmethod
     def read(cls, attempt_dir: Path) -> "JobRequest":
-        document = json.loads((attempt_dir / REQUEST_FILE).read_text(encoding="ascii"))
+        with open(attempt_dir / REQUEST_FILE, "rb") as file:
+            document = json.load(file)
         return cls(**document | {"limits": Limits(**document["limits"])})
 
 
@@ -143,22 +148,26 @@ class ExitRecord:
     leftovers: int = 0
     version: int = PROTOCOL_VERSION
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
+    def to_json(self) -> bytes:
+        return json.dumps(vars(self)).encode("ascii")
 
     @classmethod
     def find(cls, attempt_dir: Path) -> "ExitRecord | None":
         """The record of an attempt that has ended, else None."""
         try:
-            document = json.loads((attempt_dir / EXIT_FILE).read_text(encoding="ascii"))
+            with open(attempt_dir / EXIT_FILE, "rb") as file:
+                document = json.load(file)
         except FileNotFoundError:
             return None
         return cls(**document)
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
 def encode_line(message: JsonObject) -> bytes:
     """One message as a line; ASCII, so that any cut is seen and any store can hold it."""
-    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+    return _ENCODER.encode(message).encode("ascii") + b"\n"
 
 
 def decode_line(line: bytes) -> JsonObject | None:
@@ -168,3 +177,7 @@ def decode_line(line: bytes) -> JsonObject | None:
     except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) else None
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -46,6 +46,17 @@ _has_room = or_(
     .scalar_subquery()
     < _runs.c.max_concurrent,
 )
+_siblings = _runs.alias("siblings")
+_is_alone = or_(
+    _runs.c.schedule_id.is_(None),
+    ~select(_siblings.c.id)
+    .where(
+        _siblings.c.pipeline_id == _runs.c.pipeline_id,
+        _siblings.c.schedule_id == _runs.c.schedule_id,
+        _siblings.c.status.in_(_ACTIVE),
+    )
+    .exists(),
+)
 _last_success = (
     select(_earlier.c.started_at)
     .where(
@@ -71,6 +82,7 @@ _described = select(
     _runs.c.fence,
     _runs.c.max_attempts,
     _runs.c.max_concurrent,
+    _runs.c.schedule_id,
     _runs.c.timeout,
     _versions.c.source_sha256,
     _versions.c.file_name,
@@ -83,7 +95,10 @@ _described = select(
     and_(_versions.c.pipeline_id == _runs.c.pipeline_id, _versions.c.number == _runs.c.version),
 )
 _claimable_now = and_(
-    _runs.c.status.in_(_CLAIMABLE), _runs.c.available_at <= bindparam("now"), _has_room
+    _runs.c.status.in_(_CLAIMABLE),
+    _runs.c.available_at <= bindparam("now"),
+    _has_room,
+    _is_alone,
 )
 _CANDIDATES = (
     _described.where(_claimable_now)

@@ -14,6 +14,7 @@ from tau.schemas.base import (
     UtcTime,
 )
 from tau.schemas.run import RequestedBy
+from tau.schemas.schedule import ScheduleRead
 
 
 class DeploymentCreate(Input):
@@ -27,18 +28,9 @@ class DeploymentCreate(Input):
     origin: Annotated[str, StringConstraints(max_length=4096)] | None = None
     source: str
     name: PipelineName | None = None
+    schedule: Annotated[str, StringConstraints(min_length=1, max_length=128)] | None = None
     dry_run: bool = False
     reason: Reason | None = None
-
-
-class ScheduleRead(Output):
-    """When a pipeline is due: cron or interval, and the next ticks in UTC and local time."""
-
-    cron: str | None = None
-    every: float | None = None
-    timezone: str
-    next: list[UtcTime]
-    next_local: list[str]
 
 
 class DeployedRead(Output):

@@ -102,6 +102,7 @@ class RunRead(Output):
     duration_ms: int | None = None
     queued_ms: int | None = None
     requested_by: RequestedBy
+    dry_run: bool | None = None
     truncated: list[Cut] | None = None
     next: list[str] | None = None
 

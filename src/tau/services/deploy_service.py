@@ -15,7 +15,7 @@ from tau.errors import (
     PipelineNotText,
     PipelineTooLarge,
 )
-from tau.models import Pipeline, Version
+from tau.models import Pipeline, Schedule, Version
 from tau.pipeline.protocol import JsonObject
 from tau.repositories.audit_repo import AuditRepository
 from tau.repositories.pipeline_repo import PipelineRepository, tag_index
@@ -25,10 +25,11 @@ from tau.schemas.pipeline import DeployedRead, DeploymentCreate, DeploymentRead
 from tau.services.budget import fitted
 from tau.services.idempotency import once, request_digest
 from tau.services.inspection import Inspector
-from tau.services.schedule_view import read_schedule, spec_of
+from tau.services.schedule_service import ScheduleService
+from tau.services.schedule_view import read_schedule, spec_of_file
 
 MAX_SOURCE_BYTES = 1024 * 1024
-NOT_ACTED_ON = ("schedule", "every", "depends_on")
+NOT_ACTED_ON = ("depends_on",)
 
 
 @dataclass
@@ -39,19 +40,24 @@ class _Plan:
     existing: Pipeline | None
     current: Version | None
     changed: bool
+    number: int
+    previous: int | None
     warnings: list[NamedWarning] = field(default_factory=list)
-
-    @property
-    def number(self) -> int:
-        if self.existing is None:
-            return 1
-        return self.existing.version_count + 1 if self.changed else self.existing.current_version
+    schedule: Schedule | None = None
 
 
 class DeployService:
-    def __init__(self, db: Database, clock: Clock, ids: IdFactory, *, inspector: Inspector) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        ids: IdFactory,
+        *,
+        inspector: Inspector,
+        schedules: ScheduleService,
+    ) -> None:
         self._db, self._clock, self._ids = db, clock, ids
-        self._inspector = inspector
+        self._inspector, self._schedules = inspector, schedules
 
     async def deploy(
         self, request: DeploymentCreate, actor: Actor, *, idempotency_key: str | None = None
@@ -65,6 +71,8 @@ class DeployService:
         specs = await self._inspector.inspect(file_name, request.source, origin=request.origin)
         if request.name is not None:
             specs = [_renamed(specs, request.name, file_name)]
+        if request.schedule is not None and len(specs) != 1:
+            raise _one_wanted("--schedule", specs, file_name)
         for spec in specs:
             _check_schedule(spec, file_name)
         if request.dry_run:
@@ -89,6 +97,12 @@ class DeployService:
     ) -> DeploymentRead:
         sha256 = sha256_of(request.source)
         plans = [await _plan(session, spec, sha256, file_name) for spec in specs]
+        for plan in plans:
+            pipeline_id = plan.existing.id if plan.existing else ""
+            plan.schedule, kept = await self._schedules.deployed(
+                session, pipeline_id, plan.spec["name"], plan.spec, cron=request.schedule
+            )
+            plan.warnings += [kept] if kept else []
         return self._answer(request, file_name, sha256, plans)
 
     async def _store(
@@ -104,11 +118,11 @@ class DeployService:
         await pipelines.lock_names()
         plans = [await _plan(session, spec, sha256, file_name) for spec in specs]
         await pipelines.keep_source(sha256, request.source, now=now)
-        answer = self._answer(request, file_name, sha256, plans)
         for plan in plans:
             if plan.changed:
                 version = _version(plan, request, file_name, sha256, actor, now)
                 await self._store_one(pipelines, plan, version)
+                await self._schedule(session, version.pipeline_id, plan, request)
                 await AuditRepository(session).add(
                     self._ids.new(),
                     "pipeline.deploy",
@@ -122,7 +136,18 @@ class DeployService:
                 # The same content, read from another place: only where it lies has changed.
                 plan.existing.stem = PurePath(file_name).stem
                 plan.current.origin = request.origin or plan.current.origin
-        return answer
+                await self._schedule(session, plan.existing.id, plan, request)
+        return self._answer(request, file_name, sha256, plans)
+
+    async def _schedule(
+        self, session: Session, pipeline_id: str, plan: _Plan, request: DeploymentCreate
+    ) -> None:
+        plan.schedule, kept = await self._schedules.deployed(
+            session, pipeline_id, plan.spec["name"], plan.spec, cron=request.schedule
+        )
+        plan.warnings += [kept] if kept else []
+        if plan.schedule is not None:
+            await self._schedules.keep(session, plan.schedule)
 
     async def _store_one(
         self, pipelines: PipelineRepository[Session], plan: _Plan, version: Version
@@ -183,24 +208,33 @@ def _check_text(file_name: str, source: str) -> None:
 
 def _renamed(specs: list[JsonObject], name: str, file_name: str) -> JsonObject:
     if len(specs) != 1:
-        names = [spec["name"] for spec in specs]
-        raise PipelineNameOverride(
-            f"{file_name} holds {len(specs)} pipelines; --name can rename only a single one.",
-            file=file_name,
-            candidates=names[:20],
-        )
+        raise _one_wanted("--name", specs, file_name)
     return specs[0] | {"name": name, "declared_name": specs[0]["name"]}
+
+
+def _one_wanted(option: str, specs: list[JsonObject], file_name: str) -> PipelineNameOverride:
+    return PipelineNameOverride(
+        f"{file_name} holds {len(specs)} pipelines; {option} is for a file with a single one.",
+        file=file_name,
+        candidates=[spec["name"] for spec in specs[:20]],
+    )
 
 
 def _check_schedule(spec: JsonObject, file_name: str) -> None:
     try:
-        spec_of(spec)
+        spec_of_file(spec)
     except (TickSpecError, KeyError) as error:
         raise PipelineInvalidSchedule(
             f"{file_name}:{spec['line']}: pipeline {spec['name']}: {error}",
             file=file_name,
             line=spec["line"],
         ) from error
+
+
+def _next_number(existing: Pipeline | None, *, changed: bool) -> int:
+    if existing is None:
+        return 1
+    return existing.version_count + 1 if changed else existing.current_version
 
 
 async def _plan(session: ReadSession, spec: JsonObject, sha256: str, file_name: str) -> _Plan:
@@ -215,7 +249,14 @@ async def _plan(session: ReadSession, spec: JsonObject, sha256: str, file_name: 
         and current is not None
         and current.source_sha256 == sha256
     )
-    plan = _Plan(spec, existing, current, changed=not same)
+    plan = _Plan(
+        spec,
+        existing,
+        current,
+        changed=not same,
+        number=_next_number(existing, changed=not same),
+        previous=existing.current_version if existing else None,
+    )
     kept = [key for key in NOT_ACTED_ON if spec.get(key)]
     if kept:
         plan.warnings.append(
@@ -260,10 +301,10 @@ def _deployed_read(plan: _Plan, now: datetime) -> DeployedRead:
     return DeployedRead(
         name=plan.spec["name"],
         version=plan.number,
-        previous_version=plan.existing.current_version if plan.existing else None,
+        previous_version=plan.previous,
         changed=plan.changed,
         line=plan.spec["line"],
         description=plan.spec.get("description") or None,
         tags=plan.spec.get("tags") or None,
-        schedule=read_schedule(plan.spec, now=now),
+        schedule=read_schedule(plan.schedule, now=now),
     )

@@ -95,12 +95,12 @@ class ExecutionService:
     async def _claim(
         self, session: Session, rows: Sequence[Any], now: datetime
     ) -> dict[str, tuple[int, int]]:
-        """All at once, but those of a pipeline with a limit one by one: each counts the others."""
+        """All at once, but those that a limit or a schedule holds back if others run one by one."""
         claims = ClaimRepository(session)
-        free = [row.id for row in rows if row.max_concurrent is None]
+        free = [row.id for row in rows if row.max_concurrent is None and row.schedule_id is None]
         claimed = await claims.claim(free, owner=self._owner, now=now) if free else {}
         for row in rows:
-            if row.max_concurrent is not None:
+            if row.max_concurrent is not None or row.schedule_id is not None:
                 await claims.lock_pipeline(row.pipeline_id)
                 claimed |= await claims.claim([row.id], owner=self._owner, now=now)
         return claimed

@@ -6,11 +6,12 @@ from typing import Any
 from tau.core.clock import Clock
 from tau.core.database import Database
 from tau.errors import VersionNotFound
-from tau.models import Run
+from tau.models import Run, Schedule
 from tau.pipeline.protocol import JsonObject
 from tau.repositories.base import encode_cursor
 from tau.repositories.pipeline_repo import Deployed, PipelineRepository
 from tau.repositories.run_repo import RunRepository
+from tau.repositories.schedule_repo import ScheduleRepository
 from tau.schemas.pipeline import (
     CodeRead,
     LastRun,
@@ -40,9 +41,17 @@ class PipelineService:
         """Deployed pipelines by name; `full` shows all that their files say."""
         async with self._db.glance() as session:
             page = await PipelineRepository(session).list_page(limit=limit, cursor=cursor, tag=tag)
+            schedules = await ScheduleRepository(session).find_many(
+                [deployed.pipeline.id for deployed in page.rows]
+            )
         now, more = self._clock.now(), page.next_cursor
         rows: list[PipelineRow] = [
-            _full_row(deployed, now) if full else _row(deployed) for deployed in page.rows
+            (
+                _full_row(deployed, schedules.get(deployed.pipeline.id), now)
+                if full
+                else _row(deployed, schedules.get(deployed.pipeline.id))
+            )
+            for deployed in page.rows
         ]
         shown, cut = fit_rows(rows, limit=limit, full=full)
         if cut:
@@ -61,7 +70,8 @@ class PipelineService:
             runs = RunRepository(session)
             last = await runs.find_last(found.pipeline.id)
             success = await runs.last_success_start(found.pipeline.id)
-        read = _read(found, last, now=self._clock.now(), success=success)
+            schedule = await ScheduleRepository(session).find(found.pipeline.id)
+        read = _read(found, last, schedule, now=self._clock.now(), success=success)
         get = f"tau code {read.name}" if full else f"tau show {read.name} --full"
         return fitted(read, full=full, get=get)
 
@@ -102,7 +112,12 @@ _SPEC_FIELDS = (
 
 
 def _read(
-    found: Deployed, last: Run | None, *, now: datetime, success: datetime | None
+    found: Deployed,
+    last: Run | None,
+    schedule: Schedule | None,
+    *,
+    now: datetime,
+    success: datetime | None,
 ) -> PipelineRead:
     pipeline, version, spec = found.pipeline, found.version, found.version.spec
     return PipelineRead(
@@ -117,7 +132,7 @@ def _read(
         versions=pipeline.version_count,
         file=version.file_name,
         sha256=version.source_sha256,
-        schedule=read_schedule(spec, now=now),
+        schedule=read_schedule(schedule, now=now),
         deployed_at=version.created_at,
         deployed_by=RequestedBy(key=version.created_by, agent=version.agent, reason=version.reason),
         runs=pipeline.run_count,
@@ -127,10 +142,10 @@ def _read(
     )
 
 
-def _full_row(deployed: Deployed, now: datetime) -> PipelineFullRow:
-    read = _read(deployed, deployed.last_run, now=now, success=None)
+def _full_row(deployed: Deployed, schedule: Schedule | None, now: datetime) -> PipelineFullRow:
+    read = _read(deployed, deployed.last_run, schedule, now=now, success=None)
     facts = {name: getattr(read, name) for name in PipelineFullRow.model_fields}
-    return PipelineFullRow(**(facts | {"schedule": summary(deployed.version.spec)}))
+    return PipelineFullRow(**(facts | {"schedule": summary(schedule)}))
 
 
 def _spec_facts(spec: JsonObject) -> dict[str, Any]:
@@ -149,7 +164,7 @@ def _last_run(run: Run | None) -> LastRun | None:
     )
 
 
-def _row(deployed: Deployed) -> PipelineRow:
+def _row(deployed: Deployed, schedule: Schedule | None) -> PipelineRow:
     spec = deployed.version.spec
     description = spec.get("description") or None
     return PipelineRow(
@@ -157,7 +172,7 @@ def _row(deployed: Deployed) -> PipelineRow:
         version=deployed.version.number,
         description=shorten(description, 120) if description else None,
         tags=spec.get("tags") or None,
-        schedule=summary(spec),
+        schedule=summary(schedule),
         last_run=_last_run(deployed.last_run),
         runs=deployed.pipeline.run_count,
     )

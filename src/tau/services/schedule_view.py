@@ -1,17 +1,20 @@
-"""Schedules as specs say them: checked, and shown with their next ticks."""
+"""Schedules as specs and rows say them, checked, and shown with their next ticks."""
 
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tau.models import Schedule
+from tau.repositories.schedule_repo import Scheduled
+from tau.schedule.policy import Catchup
 from tau.schedule.ticks import TickSpec, parse_spec
-from tau.schemas.pipeline import ScheduleRead
+from tau.schemas.schedule import ScheduleRead, ScheduleRow
 
 SHOWN_TICKS = 5
 
 
-def spec_of(spec: dict[str, Any]) -> TickSpec | None:
-    """The schedule of a pipeline's spec. Raises TickSpecError."""
+def spec_of_file(spec: dict[str, Any]) -> TickSpec | None:
+    """The schedule that a pipeline's file declares. Raises TickSpecError, KeyError."""
     zone = spec.get("timezone") or "UTC"
     if spec.get("schedule") is None and spec.get("every") is None:
         if zone != "UTC":
@@ -20,26 +23,54 @@ def spec_of(spec: dict[str, Any]) -> TickSpec | None:
     return parse_spec(cron=spec.get("schedule"), every=spec.get("every"), timezone=zone)
 
 
-def read_schedule(spec: dict[str, Any], *, now: datetime) -> ScheduleRead | None:
-    """The schedule with its next five ticks, in UTC and in its own zone."""
-    ticks = spec_of(spec)
-    if ticks is None:
+def spec_of(schedule: Schedule | None) -> TickSpec | None:
+    """The spec that a row holds; None where the pipeline has no schedule."""
+    if schedule is None or (schedule.cron is None and schedule.every is None):
         return None
-    upcoming = ticks.next(now, count=SHOWN_TICKS)
-    zone = ZoneInfo(ticks.timezone)
+    return TickSpec(cron=schedule.cron, every=schedule.every, timezone=schedule.timezone)
+
+
+def read_schedule(schedule: Schedule | None, *, now: datetime) -> ScheduleRead | None:
+    """The schedule with its next five ticks, in UTC and in its own zone."""
+    spec = spec_of(schedule)
+    if schedule is None or spec is None:
+        return None
+    upcoming = spec.next(max(now, schedule.watermark), count=SHOWN_TICKS)
+    zone = ZoneInfo(spec.timezone)
     return ScheduleRead(
-        cron=ticks.cron,
-        every=ticks.every,
-        timezone=ticks.timezone,
+        cron=spec.cron,
+        every=spec.every,
+        timezone=spec.timezone,
+        enabled=schedule.enabled,
+        set_by=schedule.set_by,
+        catchup=Catchup(schedule.catchup),
+        deadline=schedule.deadline,
         next=upcoming,
         next_local=[tick.astimezone(zone).isoformat() for tick in upcoming],
     )
 
 
-def summary(spec: dict[str, Any]) -> str | None:
-    """One line for lists: `0 6 * * * Europe/Berlin` or `every 3600 s`."""
-    if spec.get("every") is not None:
-        return f"every {spec['every']:g} s"
-    if spec.get("schedule") is not None:
-        return f"{spec['schedule']} {spec.get('timezone') or 'UTC'}"
-    return None
+def read_schedule_row(scheduled: Scheduled, *, now: datetime) -> ScheduleRow:
+    schedule = scheduled.schedule
+    read = read_schedule(schedule, now=now)
+    due = schedule.next_fire_at
+    zone = ZoneInfo(schedule.timezone)
+    return ScheduleRow(
+        pipeline=scheduled.pipeline.name,
+        schedule=summary(schedule) or "",
+        timezone=schedule.timezone,
+        enabled=schedule.enabled,
+        set_by=schedule.set_by,
+        next_fire_at=due,
+        next_local=due.astimezone(zone).isoformat() if due else None,
+        next=read.next if read and schedule.enabled else None,
+    )
+
+
+def summary(schedule: Schedule | None) -> str | None:
+    """One line for lists: `0 6 * * * Europe/Berlin`, `every 3600 s`, `… (disabled)`."""
+    spec = spec_of(schedule)
+    if schedule is None or spec is None:
+        return None
+    text = f"{spec.cron} {spec.timezone}" if spec.cron else f"every {spec.every:g} s"
+    return text if schedule.enabled else f"{text} (disabled)"

@@ -27,11 +27,15 @@ from tau.schemas.version import (
 from tau.services.budget import fit_rows
 from tau.services.lookup import get_pipeline
 from tau.services.run_view import reference
+from tau.services.schedule_service import ScheduleService
 
 
 class VersionService:
-    def __init__(self, db: Database, clock: Clock, ids: IdFactory) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, ids: IdFactory, *, schedules: ScheduleService
+    ) -> None:
         self._db, self._clock, self._ids = db, clock, ids
+        self._schedules = schedules
 
     async def list(self, name: str, *, limit: int, cursor: str | None = None) -> VersionList:
         """The versions of a pipeline, the newest first."""
@@ -118,6 +122,11 @@ class VersionService:
         if writing is not None and changed:
             now = self._clock.now()
             await PipelineRepository(writing).point_to(pipeline, target, now=now)
+            schedule, _ = await self._schedules.deployed(
+                writing, pipeline.id, pipeline.name, target.spec
+            )
+            if schedule is not None:
+                await self._schedules.keep(writing, schedule)
             await AuditRepository(writing).add(
                 self._ids.new(),
                 "pipeline.rollback",
@@ -161,6 +170,7 @@ class VersionService:
             for run in pending:
                 await RunRepository(writing).cancel_pending(run.id, reason=reason, now=now)
             await PipelineRepository(writing).undeploy(pipeline, now=now)
+            await self._schedules.undeployed(writing, pipeline.id)
             await AuditRepository(writing).add(
                 self._ids.new(),
                 "pipeline.undeploy",

@@ -5,6 +5,7 @@ decides: a supervisor starts user code once (the spool is its mark), anyone else
 attempt with a tombstone, after which no supervisor starts it.
 """
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -12,7 +13,6 @@ from pathlib import Path
 from tau.pipeline.protocol import (
     EXIT_FILE,
     LOCK_FILE,
-    REQUEST_FILE,
     SPOOL_FILE,
     TOMBSTONE_FILE,
     WORK_DIR,
@@ -26,6 +26,8 @@ STACK_FILE = "stack.txt"
 SUPERVISOR_LOG_FILE = "supervisor.log"
 """A supervisor's own failure, if it ever has one."""
 
+_MARKS = frozenset({TOMBSTONE_FILE, EXIT_FILE, SPOOL_FILE})
+
 
 def attempt_dir(home: Path, run_id: str, attempt: int) -> Path:
     return home / "runs" / run_id / str(attempt)
@@ -34,13 +36,13 @@ def attempt_dir(home: Path, run_id: str, attempt: int) -> Path:
 def create(directory: Path, request: JobRequest) -> bool:
     """Lay out a new attempt, readable by its owner alone; False where it exists already."""
     for parent in (directory.parent.parent, directory.parent):
-        parent.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(parent, 0o700)
     try:
-        directory.mkdir(mode=0o700)
+        os.mkdir(directory, 0o700)
     except FileExistsError:
         return False
-    (directory / WORK_DIR).mkdir(mode=0o700)
-    (directory / REQUEST_FILE).touch(mode=0o600)
+    os.mkdir(directory / WORK_DIR, 0o700)
     request.write(directory)
     return True
 
@@ -66,8 +68,7 @@ def has_started(directory: Path) -> bool:
 
 def may_start(directory: Path) -> bool:
     """Whether user code of this attempt was never started and may be; ask with the lock held."""
-    marks = (TOMBSTONE_FILE, EXIT_FILE, SPOOL_FILE)
-    return not any((directory / mark).exists() for mark in marks)
+    return _MARKS.isdisjoint(os.listdir(directory))
 
 
 def bury(directory: Path) -> None:
@@ -78,7 +79,7 @@ def bury(directory: Path) -> None:
 def write_exit(directory: Path, record: ExitRecord) -> None:
     """Make the outcome durable: whole or not at all, also across a power cut."""
     partial = directory / (EXIT_FILE + ".partial")
-    with open(partial, "w", encoding="ascii") as file:
+    with open(partial, "wb") as file:
         file.write(record.to_json())
         file.flush()
         os.fsync(file.fileno())

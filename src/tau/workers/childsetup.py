@@ -1,5 +1,6 @@
 """Forks the child of an attempt and makes it what user code is to find."""
 
+import contextlib
 import faulthandler
 import fcntl
 import os
@@ -15,26 +16,43 @@ from typing import NoReturn
 
 from tau.pipeline import runtime
 from tau.pipeline.protocol import WORK_DIR, JobRequest, Limits
+from tau.pipeline.rehearsal import rehearse
 from tau.workers import processes, stackdump
 from tau.workers.attempt_files import STACK_FILE
 
 CHANNEL_FD = 3
-FAILED_SETUP = 71
-"""The exit code of a child whose set-up failed before any user code."""
+NOTHING_TO_DO, FAILED_SETUP = 0, 71
+"""The exit codes of a child that was given no attempt, and of one that failed to get ready."""
+
+_END_OF_PATH = b"\0"
+_MAX_PATH_BYTES = 8192
 
 
 @dataclass(frozen=True)
 class Child:
-    """A started child, by its pid and the supervisor's non-blocking ends of its descriptors."""
+    """A forked child, by its pid and the supervisor's non-blocking ends of its descriptors."""
 
     pid: int
     channel: int
     stdout: int
     stderr: int
 
+    def begin(self, attempt_dir: Path) -> None:
+        """Let it run that attempt: until then it waits, with no user code in it.
 
-def start_child(request: JobRequest, attempt_dir: Path, *, fresh_interpreter: bool) -> Child:
-    """Start user code, by a bare fork or in an interpreter of its own. Raises OSError."""
+        One that has died meanwhile is not told, and is seen to be dead by who watches it.
+        """
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.channel, os.fsencode(attempt_dir) + _END_OF_PATH)
+
+
+def fork_child(*, fresh_interpreter: bool, rehearsed: bool = False) -> Child:
+    """Fork the child of an attempt that is still to be named. Raises OSError.
+
+    Forked before the supervisor does anything, it shares most memory, and gets ready while the
+    supervisor does. With `fresh_interpreter` user code gets an interpreter of its own; a
+    `rehearsed` child goes through a run for nothing first, so that the real one is fast.
+    """
     ours, theirs = (end.detach() for end in socket.socketpair())
     out_read, out_write = os.pipe()
     err_read, err_write = os.pipe()
@@ -42,11 +60,10 @@ def start_child(request: JobRequest, attempt_dir: Path, *, fresh_interpreter: bo
     pid = os.fork()
     if pid == 0:
         _become_child(
-            request,
-            attempt_dir,
             descriptors=(theirs, out_write, err_write),
             supervisor=supervisor,
             fresh_interpreter=fresh_interpreter,
+            rehearsed=rehearsed,
         )
     for end in (theirs, out_write, err_write):
         os.close(end)
@@ -63,32 +80,55 @@ def run_fresh(arguments: list[str]) -> NoReturn:
 
 
 def _become_child(
-    request: JobRequest,
-    attempt_dir: Path,
     *,
     descriptors: tuple[int, int, int],
     supervisor: int,
     fresh_interpreter: bool,
+    rehearsed: bool,
 ) -> NoReturn:
+    code = FAILED_SETUP
     try:
         _take_descriptors(*descriptors)
-        _reset_signals()
+        processes.reset_signals()
         os.setsid()
+        os.umask(0o077)
         processes.set_parent_death_signal(signal.SIGKILL)
         if os.getppid() != supervisor:
             os._exit(FAILED_SETUP)  # it died before the parent-death signal was set
-        _enter(request.env, attempt_dir)
-        _limit(request.limits)
-        if fresh_interpreter:
-            signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until the new image takes it
-            command = [sys.executable, "-P", "-m", __name__, str(attempt_dir), str(CHANNEL_FD)]
-            os.execve(sys.executable, command, request.env)  # noqa: S606 - no shell is wanted
-        _dump_stacks_on_signal(attempt_dir)
-        runtime.main(request, CHANNEL_FD, attempt_dir)
+        if rehearsed:
+            rehearse()
+        attempt_dir = _wait_for_begin()
+        if attempt_dir is None:
+            code = NOTHING_TO_DO
+        else:
+            _run(attempt_dir, fresh_interpreter=fresh_interpreter)
     except BaseException:
         os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
     finally:
-        os._exit(FAILED_SETUP)
+        os._exit(code)
+
+
+def _wait_for_begin() -> Path | None:
+    """The attempt to run, None where the supervisor has none."""
+    path = b""
+    while not path.endswith(_END_OF_PATH):
+        data = os.read(CHANNEL_FD, _MAX_PATH_BYTES)
+        if not data:
+            return None
+        path += data
+    return Path(os.fsdecode(path.removesuffix(_END_OF_PATH)))
+
+
+def _run(attempt_dir: Path, *, fresh_interpreter: bool) -> NoReturn:
+    request = JobRequest.read(attempt_dir)
+    _enter(request.env, attempt_dir)
+    _limit(request.limits)
+    if fresh_interpreter:
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until the new image takes it
+        command = [sys.executable, "-P", "-m", __name__, str(attempt_dir), str(CHANNEL_FD)]
+        os.execve(sys.executable, command, request.env)  # noqa: S606 - no shell is wanted
+    _dump_stacks_on_signal(attempt_dir)
+    runtime.main(request, CHANNEL_FD, attempt_dir)
 
 
 def _take_descriptors(channel: int, out: int, err: int) -> None:
@@ -102,23 +142,10 @@ def _take_descriptors(channel: int, out: int, err: int) -> None:
     processes.close_descriptors(keep=range(CHANNEL_FD + 1))
 
 
-def _reset_signals() -> None:
-    """What a fresh interpreter would find, whatever zygote and supervisor had set."""
-    signal.set_wakeup_fd(-1)
-    for number in range(1, signal.NSIG):
-        if signal.getsignal(number) not in (signal.SIG_DFL, None):
-            signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
 def _enter(env: dict[str, str], attempt_dir: Path) -> None:
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
-    os.umask(0o077)
     os.chdir(attempt_dir / WORK_DIR)
 
 

@@ -62,9 +62,26 @@ def new_session() -> None:
 
 
 def ignore_terminal_signals() -> None:
-    """What a terminal or a service manager sends to all processes does not end this one."""
+    """What a terminal or a service manager sends to all processes does not end this one.
+
+    Whatever else the parent of this one ignored is as it is by default again.
+    """
+    for number in signal.valid_signals() - {signal.SIGXFSZ}:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
+
+
+def reset_signals() -> None:
+    """What a fresh interpreter would find, in a fork of a process that used this module."""
+    signal.set_wakeup_fd(-1)
+    for number in (*_IGNORED, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def let_go_of_standard_streams() -> None:

@@ -21,7 +21,6 @@ from tau.pipeline.protocol import (
 )
 from tau.workers import attempt_files, killtree, processes
 from tau.workers.attempt_files import STACK_FILE, SUPERVISOR_LOG_FILE
-from tau.workers.childsetup import start_child
 from tau.workers.spool import Spool
 from tau.workers.verdict import Evidence, judge, usage_of_children
 from tau.workers.watch import REAP_S, Watch
@@ -37,10 +36,58 @@ def supervise(attempt_dir: Path, *, fresh_interpreter: bool) -> NoReturn:
 
     Starts nothing where another supervisor has the lock, or where any mark of a start is found.
     """
+    processes.leave_parent()
+    wake_fd = processes.wake_on_child_signals()
+    child = _fork_child(fresh_interpreter=fresh_interpreter)
+    _supervise(attempt_dir, child, wake_fd)
+
+
+def supervise_on_order(orders: int) -> NoReturn:
+    """Get all ready for an attempt, and run the one whose directory comes through the pipe.
+
+    The end of the pipe, or of the child that is ready, is the end of the process.
+    """
+    processes.leave_parent()
+    wake_fd = processes.wake_on_child_signals()
+    child = _fork_child(fresh_interpreter=False, rehearsed=True)
+    ready = {descriptor for descriptor, _ in _poll(orders, wake_fd)}
+    if wake_fd in ready:
+        os._exit(NOT_STARTED)
+    path = os.read(orders, MAX_ORDER_BYTES)
+    os.close(orders)
+    if not path:
+        os._exit(NOT_STARTED)
+    _supervise(Path(os.fsdecode(path)), child, wake_fd)
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """`python -m tau.workers.supervisor ATTEMPT_DIR`: where no zygote can fork it."""
+    processes.close_descriptors(keep=(0, 1, 2))
+    processes.ignore_terminal_signals()
+    supervise(Path(arguments[0]), fresh_interpreter=True)
+
+
+def _poll(*descriptors: int) -> list[tuple[int, int]]:
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return poll.poll()
+
+
+def _fork_child(*, fresh_interpreter: bool, rehearsed: bool = False) -> Child:
+    """A waiting child; without one this process ends, and nothing of the attempt was started."""
+    try:
+        return fork_child(fresh_interpreter=fresh_interpreter, rehearsed=rehearsed)
+    except OSError:
+        os._exit(NOT_STARTED)
+
+
+def _supervise(attempt_dir: Path, child: Child, wake_fd: int) -> NoReturn:
+    """The attempt from lock to outcome."""
     code = BROKEN
     try:
         # Kept until the process ends: who sees the connection's end may count on both.
-        watch = _supervise(attempt_dir, fresh_interpreter=fresh_interpreter)
+        watch = _watch(attempt_dir, child, wake_fd)
         code = NOT_STARTED if watch is None else DONE
     except Exception:  # the last place that can tell of it
         log = attempt_dir / SUPERVISOR_LOG_FILE
@@ -51,30 +98,18 @@ def supervise(attempt_dir: Path, *, fresh_interpreter: bool) -> NoReturn:
         os._exit(code)
 
 
-def main(arguments: list[str]) -> NoReturn:
-    """`python -m tau.workers.supervisor ATTEMPT_DIR`: where no zygote can fork it."""
-    processes.close_descriptors(keep=(0, 1, 2))
-    supervise(Path(arguments[0]), fresh_interpreter=True)
-
-
-def _supervise(attempt_dir: Path, *, fresh_interpreter: bool) -> Watch | None:
-    """The attempt from lock to outcome; None where it was not started."""
+def _watch(attempt_dir: Path, child: Child, wake_fd: int) -> Watch | None:
+    """See the attempt through; None where it is not to be started, which the child then is not."""
     try:
         lock = attempt_files.try_lock(attempt_dir)
     except FileNotFoundError:
         return None  # forgotten before it began
     if lock is None or not attempt_files.may_start(attempt_dir):
         return None
-    _set_up_process()
-    wake_fd = processes.wake_on_child_signals()
-    request = JobRequest.read(attempt_dir)
-    spool = Spool(attempt_dir / SPOOL_FILE, request.limits)
+    spool = Spool(attempt_dir / SPOOL_FILE)  # from here on the attempt counts as started
     started_at = time.time()
-    try:
-        child = start_child(request, attempt_dir, fresh_interpreter=fresh_interpreter)
-    except OSError:
-        (attempt_dir / SPOOL_FILE).unlink()  # no user code ran: the attempt may be refused
-        return None
+    child.begin(attempt_dir)
+    request = JobRequest.read(attempt_dir)
     watch = Watch(request, child, spool=spool, wake_fd=wake_fd)
     watch.until_all_have_ended()
     _store(attempt_dir, _conclude(watch, attempt_dir, started_at))
@@ -82,14 +117,6 @@ def _supervise(attempt_dir: Path, *, fresh_interpreter: bool) -> Watch | None:
     watch.control.finish()
     os.close(lock)  # before the connection ends: who sees that end finds the lock free
     return watch
-
-
-def _set_up_process() -> None:
-    processes.new_session()
-    processes.become_subreaper()
-    processes.ignore_terminal_signals()
-    processes.let_go_of_standard_streams()
-    os.umask(0o077)
 
 
 def _conclude(watch: Watch, attempt_dir: Path, started_at: float) -> ExitRecord:
