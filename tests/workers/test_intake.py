@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tau.pipeline.protocol import MAX_LOG_CHARS, Limits, encode_line
+from tau.pipeline.protocol import MAX_LOG_CHARS, SPOOL_FILE, Limits, encode_line
 from tau.pipeline.redaction import Redactor
+from tau.workers.attempt_files import mark_started
 from tau.workers.intake import Intake
 from tau.workers.spool import Spool
 from tau.workers.streams import LineBuffer
@@ -22,8 +23,8 @@ class Table:
     def __init__(self, folder: Path) -> None:
         self.requests: list[dict[str, Any]] = []
         self.redactor = Redactor()
-        self._path = folder / "spool"
-        self._spool = Spool(self._path, Limits())
+        self._path = folder / SPOOL_FILE
+        self._spool = Spool(mark_started(folder), Limits())
         self.intake = Intake(self._spool, self.redactor, on_request=self.requests.append)
 
     def events(self) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tau.pipeline.protocol import Limits
+from tau.pipeline.protocol import SPOOL_FILE, Limits
+from tau.workers.attempt_files import mark_started
 from tau.workers.following import SpoolReader
 from tau.workers.spool import Spool
 
@@ -24,49 +25,49 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def test_numbers_events_in_their_order(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", Limits())
+    spool = Spool(mark_started(tmp_path), Limits())
     spool.add("log", event("log", message="a"))
     spool.add("hello", event("hello"))
 
     assert spool.flush() is True
     assert spool.flush() is False
-    assert [(e["k"], e["seq"]) for e in read(tmp_path / "spool")] == [("log", 1), ("hello", 2)]
+    assert [(e["k"], e["seq"]) for e in read(tmp_path / SPOOL_FILE)] == [("log", 1), ("hello", 2)]
 
 
 def test_is_made_once(tmp_path: Path) -> None:
-    Spool(tmp_path / "spool", Limits())
+    mark_started(tmp_path)
 
     with pytest.raises(FileExistsError):
-        Spool(tmp_path / "spool", Limits())
+        mark_started(tmp_path)
 
 
 def test_log_lines_beyond_the_cap_keep_the_tail(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", Limits(log_bytes=1000, log_tail_bytes=500))
+    spool = Spool(mark_started(tmp_path), Limits(log_bytes=1000, log_tail_bytes=500))
     for number in range(100):
         spool.add("log", event("log", message=number))
     spool.add("check", event("check"))
     spool.finish()
 
-    events = read(tmp_path / "spool")
+    events = read(tmp_path / SPOOL_FILE)
     shown = [e["message"] for e in events if e["k"] == "log"]
     (note,) = [e for e in events if e["k"] == "truncated"]
     assert shown[0] == 0
     assert shown[-1] == 99
     assert note["dropped"] == 100 - len(shown) == spool.dropped > 50
     assert [e["seq"] for e in events] == list(range(1, spool.events + 1))
-    assert (tmp_path / "spool").stat().st_size < 1700
+    assert (tmp_path / SPOOL_FILE).stat().st_size < 1700
 
 
 def test_a_tail_that_lost_nothing_needs_no_note(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", Limits(log_bytes=10, log_tail_bytes=500))
+    spool = Spool(mark_started(tmp_path), Limits(log_bytes=10, log_tail_bytes=500))
     spool.add("log", event("log", message=1))
     spool.finish()
 
-    assert [e["k"] for e in read(tmp_path / "spool")] == ["log"]
+    assert [e["k"] for e in read(tmp_path / SPOOL_FILE)] == ["log"]
 
 
 def test_other_events_are_bounded_but_the_outcome_always_passes(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool", Limits())
+    spool = Spool(mark_started(tmp_path), Limits())
     line = event("step_start")
     for _ in range(100_010):
         spool.add("step_start", line)
@@ -74,7 +75,7 @@ def test_other_events_are_bounded_but_the_outcome_always_passes(tmp_path: Path) 
     spool.finish()
 
     assert (spool.events, spool.dropped) == (100_001, 10)
-    assert read(tmp_path / "spool")[-1]["k"] == "result"
+    assert read(tmp_path / SPOOL_FILE)[-1]["k"] == "result"
 
 
 def test_a_full_disk_loses_whole_events_and_no_numbers(tmp_path: Path) -> None:
@@ -82,8 +83,9 @@ def test_a_full_disk_loses_whole_events_and_no_numbers(tmp_path: Path) -> None:
 import json, resource, signal
 from pathlib import Path
 from tau.pipeline.protocol import Limits
+from tau.workers.attempt_files import mark_started
 from tau.workers.spool import Spool
-spool = Spool(Path({str(tmp_path / "spool")!r}), Limits())
+spool = Spool(mark_started(Path({str(tmp_path)!r})), Limits())
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 for n in range(100):
@@ -96,7 +98,7 @@ print(spool.events, spool.dropped)
 """
     output = subprocess.check_output([sys.executable, "-c", program], text=True)
 
-    events = read(tmp_path / "spool")
+    events = read(tmp_path / SPOOL_FILE)
     assert output.split() == [str(len(events)), str(101 - len(events))]
     assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
     assert events[-1]["message"] == "room again"
@@ -104,7 +106,7 @@ print(spool.events, spool.dropped)
 
 
 def test_the_reader_takes_complete_lines_in_bounded_pieces(tmp_path: Path) -> None:
-    path = tmp_path / "spool"
+    path = tmp_path / SPOOL_FILE
     reader = SpoolReader(path, 0)
     assert reader.next_batch() is None
     large = b"x" * (3 << 20)

@@ -16,6 +16,8 @@ HANDLERS: Handlers = {
     "cancel": "tau.cli.runs:cancel",
     "wait": "tau.cli.runs:wait",
     "runs": "tau.cli.runs:list_runs",
+    "schedule": "tau.cli.schedules:schedule",
+    "schedules": "tau.cli.schedules:schedules",
     "inspect": "tau.cli.traces:inspect",
     "logs": "tau.cli.traces:logs",
     "errors": "tau.cli.traces:errors",

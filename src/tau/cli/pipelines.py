@@ -6,10 +6,11 @@ from tau.commands.output import Document
 
 
 def deploy(
-    *, file: str, name: str | None, dry_run: bool, reason: str | None, env: str | None
-) -> Document:
+    *, file: str, name: str | None, schedule: str | None, dry_run: bool, reason: str | None,
+    env: str | None,
+) -> Document:  # fmt: skip
     with Client(env=env) as client:
-        return client.deploy(file, name=name, dry_run=dry_run, reason=reason)
+        return client.deploy(file, name=name, schedule=schedule, dry_run=dry_run, reason=reason)
 
 
 def undeploy(

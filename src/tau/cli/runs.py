@@ -15,8 +15,9 @@ DEFAULT_WAIT_S = 60.0
 
 
 def run(
-    *, name: str, params: dict[str, Any] | None, wait: float | None, detach: bool,
-    timeout: float | None, validate_only: bool, dry_run: bool, reason: str | None, env: str | None,
+    *, name: str, params: dict[str, Any] | None, start_date: str | None, end_date: str | None,
+    wait: float | None, detach: bool, timeout: float | None, validate_only: bool, dry_run: bool,
+    reason: str | None, env: str | None,
 ) -> Outcome:  # fmt: skip
     if dry_run and validate_only:
         raise UsageError("--dry-run and --validate-only are one or the other.")
@@ -24,8 +25,9 @@ def run(
     seconds = _patience(wait, detach=detach, plan=plan)
     with Client(env=env) as client, progress(name) as show:
         document = client.run(
-            name, params=params, timeout=timeout, wait=seconds, detach=detach, dry_run=dry_run,
-            validate_only=validate_only, reason=reason, on_progress=show,
+            name, params=params, start_date=start_date, end_date=end_date, timeout=timeout,
+            wait=seconds, detach=detach, dry_run=dry_run, validate_only=validate_only,
+            reason=reason, on_progress=show,
         )  # fmt: skip
     return Outcome(document, ExitCode.SUCCESS if detach or plan else _exit_code(document))
 

@@ -57,17 +57,18 @@ class Client:
         return self._connection.target.url
 
     def deploy(
-        self, file: str | Path, *, name: str | None = None, dry_run: bool = False,
-        reason: str | None = None,
+        self, file: str | Path, *, name: str | None = None, schedule: str | None = None,
+        dry_run: bool = False, reason: str | None = None,
     ) -> JsonObject:  # fmt: skip
         """Store a pipeline file as a new version: `{file, sha256, changed, pipelines: […]}`.
 
-        The same content again makes no version. Raises FileNotFound, PipelineNotText,
+        The same content again makes no version. `name` and `schedule` (a cron expression, set as
+        `schedule` does) are for a file with one pipeline. Raises FileNotFound, PipelineNotText,
         PipelineTooLarge, and the `pipeline.*` errors of a file that is not valid.
         """
         body: JsonObject = {"file_name": Path(file).name, "source": files.read_source(file)}
         body["origin"] = str(Path(file).absolute())
-        body |= _given(name=name, reason=reason) | _flag(dry_run=dry_run)
+        body |= _given(name=name, schedule=schedule, reason=reason) | _flag(dry_run=dry_run)
         return self._connection.post("/deployments", body)
 
     def undeploy(
@@ -117,19 +118,22 @@ class Client:
 
     def run(
         self, name: str, *, params: Mapping[str, Any] | None = None,
+        start_date: str | None = None, end_date: str | None = None,
         timeout: float | str | None = None, wait: float = 60.0, detach: bool = False,
         dry_run: bool = False, validate_only: bool = False, reason: str | None = None,
         on_progress: Progress | None = None,
     ) -> JsonObject:  # fmt: skip
         """Run a pipeline and wait up to `wait` seconds for its end; the run, whatever its status.
 
-        `name` may be a .py file, which is deployed first and must hold one pipeline. `timeout` is
-        for an attempt: seconds or text such as 30m. `detach` answers the queued run at once,
-        `dry_run` what would happen, `validate_only` whether the params would do; these two change
-        nothing. Raises WaitTimeout (the run goes on; its `details` name it), ParamsInvalid,
+        `name` may be a .py file, which is deployed first and must hold one pipeline. `start_date`
+        and `end_date` are ISO dates or times in the pipeline's zone, the span of data that the run
+        covers; an end without a time includes its day. `timeout` is for an attempt: seconds or
+        text such as 30m. `detach` answers the queued run at once, `dry_run` what would happen,
+        `validate_only` whether the params would do; these two change nothing. Raises WaitTimeout (the run goes on; its `details` name it), ParamsInvalid,
         QueueFull.
         """
         body = _given(params=dict(params) if params else None, timeout=timeout, reason=reason)
+        body |= _given(start_date=start_date, end_date=end_date)
         body |= _flag(dry_run=dry_run) | _flag(validate_only=validate_only)
         if not files.is_file_name(name):
             run = self._post_run(name, body)
@@ -188,6 +192,30 @@ class Client:
         statuses = [status] if isinstance(status, str) else [*status]
         query = {"pipeline": name, "status": statuses, "limit": limit, "cursor": cursor}
         return self._connection.get("/runs", query | _flag(full=full))
+
+    def schedule(
+        self, name: str, cron: str | None = None, *, every: float | str | None = None,
+        timezone: str | None = None, catchup: str | None = None,
+        deadline: float | str | None = None, enabled: bool | None = None, clear: bool = False,
+        dry_run: bool = False, reason: str | None = None,
+    ) -> JsonObject:  # fmt: skip
+        """Set when a pipeline runs by itself: `{pipeline, changed, schedule?: {…, next: […]}}`.
+
+        Either `cron`, five fields read in `timezone`, or `every`. `catchup` says which of several
+        missed ticks are run: latest, all or none; `deadline` how late one may still be. `every`
+        and `deadline` are seconds or text such as 30m. What is not given stays as it is. `clear`,
+        which stands alone, makes the file's own schedule count again. Raises
+        PipelineInvalidSchedule, PipelineNotFound.
+        """
+        return self._change(
+            f"/pipelines/{_segment(name)}/schedule", dry_run, cron=cron, every=every,
+            timezone=timezone, catchup=catchup, deadline=deadline, enabled=enabled,
+            clear=clear or None, reason=reason,
+        )  # fmt: skip
+
+    def schedules(self, *, limit: int = 20, cursor: str | None = None) -> JsonObject:
+        """A page of schedules with their next ticks: `{schedules: […], total, next_cursor?}`."""
+        return self._connection.get("/schedules", {"limit": limit, "cursor": cursor})
 
     def inspect(self, run: str, *, full: bool = False) -> JsonObject:
         """The trace of a run: failure, steps, checks, the last log lines."""

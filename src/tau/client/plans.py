@@ -8,6 +8,9 @@ from typing import Any
 from tau.errors import PipelineAmbiguous, UsageError
 
 JsonObject = dict[str, Any]
+_CHECKED_BY_DAEMON = {
+    "params": "--params", "start_date": "--start-date", "end_date": "--end-date",
+}  # fmt: skip
 
 
 def only_name(deployment: JsonObject, file: str) -> str:
@@ -22,17 +25,19 @@ def plan_file(
     """What `body` would do with the pipeline of a file; it is not deployed for that.
 
     What is deployed already is planned by the daemon. Of anything else the daemon can say how it
-    would be deployed: `deployment`; its params can't be checked. Raises UsageError, and what
+    would be deployed: `deployment`; its params and dates can't be checked. Raises UsageError, and what
     `deploy` raises.
     """
     deployment = deploy(file, dry_run=True)
     pipeline = _only(deployment, file)
     if not pipeline["changed"]:
         return post_run(str(pipeline["name"]), body)
-    if body.get("validate_only") and "params" in body:
+    unchecked = [option for key, option in _CHECKED_BY_DAEMON.items() if key in body]
+    if body.get("validate_only") and unchecked:
+        options = ", ".join(unchecked)
         raise UsageError(
-            f"The params can't be checked: {Path(file).name} as it is now is not deployed.",
-            hint="Deploy it first, or leave --params out to check the file alone.",
+            f"{options} can't be checked: {Path(file).name} as it is now is not deployed.",
+            hint=f"Deploy it first, or leave {options} out to check the file alone.",
             next=[join(["tau", "deploy", file])],
         )
     facts = {"pipeline": pipeline["name"], "version": pipeline["version"], "deployment": deployment}

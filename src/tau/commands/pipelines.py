@@ -34,6 +34,11 @@ DEPLOY = Command(
     params=(
         Argument(name="file", metavar="FILE", help="The Python file, at most 1 MiB of UTF-8."),
         Option(name="--name", metavar="N", help="Another name, for a file with one pipeline."),
+        Option(
+            name="--schedule",
+            metavar="CRON",
+            help="When it runs by itself, as by `tau schedule`, for a file with one pipeline.",
+        ),
         DRY_RUN,
         REASON,
     ),
@@ -42,7 +47,11 @@ DEPLOY = Command(
         keys=("file", "sha256", "changed", "dry_run", "pipelines", "warnings", "truncated", "next"),
     ),
     errors=(*IMPORT_ERRORS, "pipeline.name_override", "idempotency.key_reused"),
-    examples=("tau deploy orders.py", "tau deploy orders.py --dry-run"),
+    examples=(
+        "tau deploy orders.py",
+        "tau deploy orders.py --dry-run",
+        "tau deploy orders.py --schedule '0 6 * * *'",
+    ),
     mutating=True,
 )
 

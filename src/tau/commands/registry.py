@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tau.commands import access, daemon, pipelines, runs, system, traces, versions
+from tau.commands import access, daemon, pipelines, runs, schedules, system, traces, versions
 from tau.commands.spec import Command, Option, Program
 from tau.errors import UnknownCommand
 
@@ -10,6 +10,7 @@ COMMANDS: tuple[Command, ...] = (
     *pipelines.COMMANDS,
     *versions.COMMANDS,
     *runs.COMMANDS,
+    *schedules.COMMANDS,
     *traces.COMMANDS,
     *access.COMMANDS,
     *system.COMMANDS,

@@ -13,8 +13,9 @@ REF = "a run's id, a unique prefix of it, NAME#7, NAME@last, NAME@last-failed, N
 RUN_ERRORS = ("run.not_found", "run.ambiguous", *NAME_ERRORS)
 RUN_KEYS = (
     "run", "id", "pipeline", "number", "version", "status", "reason", "failure", "result", "steps",
-    "checks", "logs", "trigger", "rerun_of", "attempt", "max_attempts", "params", "created_at",
-    "started_at", "finished_at", "duration_ms", "queued_ms", "requested_by", "truncated", "next",
+    "checks", "logs", "trigger", "rerun_of", "attempt", "max_attempts", "params", "interval_start",
+    "interval_end", "created_at", "started_at", "finished_at", "duration_ms", "queued_ms",
+    "requested_by", "truncated", "next",
 )  # fmt: skip
 ROW_KEYS = (
     "run", "id", "status", "version", "trigger", "created_at", "duration_ms", "error", "reason",
@@ -31,6 +32,14 @@ RUN = Command(
         Argument(name="name", metavar="NAME", help="A pipeline, or a .py file: deployed first."),
         Option(
             name="--params", kind="json", metavar="JSON", help="A JSON object, or @file with one."
+        ),
+        Option(
+            name="--start-date",
+            metavar="D",
+            help="Of the data: an ISO date or time, in the pipeline's zone.",
+        ),
+        Option(
+            name="--end-date", metavar="D", help="The same; a date without a time is included."
         ),
         WAIT,
         DETACH,
@@ -64,6 +73,7 @@ RUN = Command(
     examples=(
         "tau run orders",
         """tau run orders --params '{"region":"eu"}' --wait 10m""",
+        "tau run orders --start-date 2026-11-01 --end-date 2026-11-30",
         "tau run orders.py --detach",
         "tau run orders --dry-run",
     ),

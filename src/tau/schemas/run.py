@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from tau.pipeline.durations import parse_duration
 from tau.schemas.base import Change, Cut, JsonObject, Output, UtcTime
@@ -13,11 +13,15 @@ class RunCreate(Change):
 
     `timeout` (seconds, or text such as "30m") goes before the pipeline's own. `dry_run` says what
     would happen, `validate_only` checks the params; neither queues a run or executes code.
+    `start_date` and `end_date` are the span of data time: ISO dates or datetimes in the
+    pipeline's zone; a bare end date includes its day.
     """
 
     params: JsonObject = Field(default_factory=dict)
     timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0)] | None = None
     validate_only: bool = False
+    start_date: Annotated[str, StringConstraints(max_length=40)] | None = None
+    end_date: Annotated[str, StringConstraints(max_length=40)] | None = None
 
 
 class SecretNeed(Output):
@@ -34,6 +38,8 @@ class RunPlan(Output):
     pipeline: str
     version: int
     params: JsonObject
+    interval_start: UtcTime | None = None
+    interval_end: UtcTime | None = None
     timeout: float
     max_attempts: int
     secrets: list[SecretNeed] | None = None
@@ -96,6 +102,8 @@ class RunRead(Output):
     attempt: int
     max_attempts: int
     params: JsonObject
+    interval_start: UtcTime | None = None
+    interval_end: UtcTime | None = None
     created_at: UtcTime
     started_at: UtcTime | None = None
     finished_at: UtcTime | None = None

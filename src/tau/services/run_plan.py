@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from tau.core.auth import Actor
-from tau.errors import ParamsInvalid
+from tau.errors import ParamsInvalid, RequestInvalid
 from tau.models import Run
 from tau.pipeline.protocol import JsonObject
 from tau.pipeline.types import OnOverlap, RunStatus, Trigger
 from tau.repositories.pipeline_repo import Deployed
+from tau.schedule.intervals import parse_moment
 from tau.schemas.run import RunCreate, RunPlan, SecretNeed
 from tau.services.run_view import reference
 from tau.services.secret_service import SecretService
@@ -74,7 +75,10 @@ class Planner:
             SecretNeed(name=secret, set=await self._secrets.find(secret) is not None)
             for secret in spec.get("secrets") or []
         ]
+        start, end = interval_of(spec, request)
         return RunPlan(
+            interval_start=start,
+            interval_end=end,
             pipeline=name,
             version=found.version.number,
             params=self.merged(found, request.params),
@@ -100,6 +104,9 @@ class Planner:
         rerun_of: Run | None = None,
     ) -> Run:
         """The row of a run that is queued, or skipped where its pipeline says so."""
+        start, end = interval_of(found.version.spec, request)
+        if rerun_of is not None:
+            start, end = rerun_of.interval_start, rerun_of.interval_end
         return Run(
             id=run_id,
             pipeline_id=found.pipeline.id,
@@ -110,8 +117,8 @@ class Planner:
             status_reason=overlap.reason if overlap.skips else None,
             trigger=Trigger.RETRY if rerun_of else Trigger.MANUAL,
             params=request.params,
-            interval_start=rerun_of.interval_start if rerun_of else None,
-            interval_end=rerun_of.interval_end if rerun_of else None,
+            interval_start=start,
+            interval_end=end,
             rerun_of=rerun_of.id if rerun_of else None,
             priority=0,
             created_at=now,
@@ -127,6 +134,23 @@ class Planner:
             agent=actor.agent,
             reason=request.reason,
         )
+
+
+def interval_of(spec: JsonObject, request: RunCreate) -> tuple[datetime | None, datetime | None]:
+    """The span of data time that was asked for, in the pipeline's zone. Raises RequestInvalid."""
+    zone, found = spec.get("timezone") or "UTC", []
+    for name, text in (("start_date", request.start_date), ("end_date", request.end_date)):
+        try:
+            is_end = name == "end_date"
+            found.append(parse_moment(text, zone=zone, is_end=is_end) if text else None)
+        except (ValueError, OverflowError) as error:
+            raise RequestInvalid(
+                f"{name}: {text!r} is no ISO date or datetime.", hint="For instance 2026-11-30."
+            ) from error
+    start, end = found
+    if start is not None and end is not None and start >= end:
+        raise RequestInvalid("start_date: it is not before end_date.")
+    return start, end
 
 
 def _max_attempts(spec: JsonObject) -> int:

@@ -55,6 +55,8 @@ def _row_facts(run: Run) -> dict[str, Any]:
         "attempt": run.attempt,
         "max_attempts": run.max_attempts,
         "params": run.params,
+        "interval_start": run.interval_start,
+        "interval_end": run.interval_end,
         "created_at": run.created_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,

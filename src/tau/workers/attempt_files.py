@@ -66,9 +66,23 @@ def has_started(directory: Path) -> bool:
     return (directory / SPOOL_FILE).exists()
 
 
-def may_start(directory: Path) -> bool:
-    """Whether user code of this attempt was never started and may be; ask with the lock held."""
-    return _MARKS.isdisjoint(os.listdir(directory))
+def lock_to_start(directory: Path) -> int | None:
+    """The lock of an attempt whose user code was never started and may be now, else None."""
+    try:
+        lock = try_lock(directory)
+    except FileNotFoundError:
+        return None  # forgotten before it began
+    may_start = _MARKS.isdisjoint(os.listdir(directory))
+    return lock if may_start else None
+
+
+def mark_started(directory: Path) -> int:
+    """Say that user code is about to start: makes the spool and answers its descriptor.
+
+    Called with the lock held. Raises FileExistsError where it was made before.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return os.open(directory / SPOOL_FILE, flags, 0o600)
 
 
 def bury(directory: Path) -> None:

@@ -17,7 +17,7 @@ from typing import NoReturn
 from tau.pipeline import runtime
 from tau.pipeline.protocol import WORK_DIR, JobRequest, Limits
 from tau.pipeline.rehearsal import rehearse
-from tau.workers import processes, stackdump
+from tau.workers import killtree, processes, stackdump
 from tau.workers.attempt_files import STACK_FILE
 
 CHANNEL_FD = 3
@@ -44,6 +44,11 @@ class Child:
         """
         with contextlib.suppress(BrokenPipeError):
             os.write(self.channel, os.fsencode(attempt_dir) + _END_OF_PATH)
+
+    def dismiss(self) -> None:
+        """End one that still waits."""
+        killtree.send(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
 
 
 def fork_child(*, fresh_interpreter: bool, rehearsed: bool = False) -> Child:

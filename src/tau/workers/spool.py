@@ -3,7 +3,6 @@
 import os
 import time
 from collections import deque
-from pathlib import Path
 
 from tau.pipeline.protocol import Limits, encode_line
 
@@ -19,13 +18,11 @@ class Spool:
 
     Log lines beyond `limits.log_bytes` go into a ring of the last `limits.log_tail_bytes`, which
     is written at the end. Other events are bounded in number and size; hello and the outcome
-    always pass. Creating the file is the mark that user code is about to start: FileExistsError
-    where it was made before.
+    always pass. `file` is a descriptor, its file empty and open for appending.
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._file = os.open(path, flags, 0o600)
+    def __init__(self, file: int, limits: Limits) -> None:
+        self._file = file
         self._limits = limits
         self._batch: list[bytes] = []
         self._batch_bytes = 0

@@ -6,26 +6,25 @@ SIGTERM and SIGINT are ignored.
 
 import contextlib
 import os
+import select
 import sys
 import time
 import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from tau.pipeline.protocol import (
-    MAX_MESSAGE_BYTES,
-    OUTCOME_FILE,
-    SPOOL_FILE,
-    ExitRecord,
-    JobRequest,
-)
+from tau.pipeline.protocol import MAX_MESSAGE_BYTES, OUTCOME_FILE, ExitRecord, JobRequest
 from tau.workers import attempt_files, killtree, processes
 from tau.workers.attempt_files import STACK_FILE, SUPERVISOR_LOG_FILE
+from tau.workers.childsetup import Child, fork_child
 from tau.workers.spool import Spool
 from tau.workers.verdict import Evidence, judge, usage_of_children
 from tau.workers.watch import REAP_S, Watch
 
 DONE, NOT_STARTED, BROKEN = 0, 3, 70
+
+MAX_ORDER_BYTES = 8192
+"""More than the longest path; one write of the zygote is one read here."""
 
 _STORE_S, _STORE_PAUSE_S = 60.0, 0.5
 _MAX_DUMP_BYTES = 256 * 1024
@@ -36,28 +35,24 @@ def supervise(attempt_dir: Path, *, fresh_interpreter: bool) -> NoReturn:
 
     Starts nothing where another supervisor has the lock, or where any mark of a start is found.
     """
-    processes.leave_parent()
-    wake_fd = processes.wake_on_child_signals()
+    wake_fd = _leave_parent()
     child = _fork_child(fresh_interpreter=fresh_interpreter)
     _supervise(attempt_dir, child, wake_fd)
 
 
 def supervise_on_order(orders: int) -> NoReturn:
-    """Get all ready for an attempt, and run the one whose directory comes through the pipe.
+    """Have a child ready, then do the same for the directory that comes through the pipe.
 
-    The end of the pipe, or of the child that is ready, is the end of the process.
+    The end of the pipe, or of the child, is the end of the process.
     """
-    processes.leave_parent()
-    wake_fd = processes.wake_on_child_signals()
+    wake_fd = _leave_parent()
     child = _fork_child(fresh_interpreter=False, rehearsed=True)
-    ready = {descriptor for descriptor, _ in _poll(orders, wake_fd)}
-    if wake_fd in ready:
+    attempt_dir = _wait_for_order(orders, wake_fd)
+    if attempt_dir is None:
+        child.dismiss()
         os._exit(NOT_STARTED)
-    path = os.read(orders, MAX_ORDER_BYTES)
     os.close(orders)
-    if not path:
-        os._exit(NOT_STARTED)
-    _supervise(Path(os.fsdecode(path)), child, wake_fd)
+    _supervise(attempt_dir, child, wake_fd)
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -67,23 +62,35 @@ def main(arguments: list[str]) -> NoReturn:
     supervise(Path(arguments[0]), fresh_interpreter=True)
 
 
-def _poll(*descriptors: int) -> list[tuple[int, int]]:
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    return poll.poll()
+def _leave_parent() -> int:
+    """Become a process of its own, and answer the descriptor that tells of its children's ends."""
+    processes.new_session()
+    processes.become_subreaper()
+    processes.let_go_of_standard_streams()
+    os.umask(0o077)
+    return processes.wake_on_child_signals()
 
 
 def _fork_child(*, fresh_interpreter: bool, rehearsed: bool = False) -> Child:
-    """A waiting child; without one this process ends, and nothing of the attempt was started."""
+    """A waiting child; without one this process ends, and nothing was started."""
     try:
         return fork_child(fresh_interpreter=fresh_interpreter, rehearsed=rehearsed)
     except OSError:
         os._exit(NOT_STARTED)
 
 
+def _wait_for_order(orders: int, wake_fd: int) -> Path | None:
+    """The directory of the attempt to run; None where the zygote, or the child, has ended."""
+    poll = select.poll()
+    for descriptor in (orders, wake_fd):
+        poll.register(descriptor, select.POLLIN)
+    if any(descriptor == wake_fd for descriptor, _ in poll.poll()):
+        return None
+    path = os.read(orders, MAX_ORDER_BYTES)
+    return Path(os.fsdecode(path)) if path else None
+
+
 def _supervise(attempt_dir: Path, child: Child, wake_fd: int) -> NoReturn:
-    """The attempt from lock to outcome."""
     code = BROKEN
     try:
         # Kept until the process ends: who sees the connection's end may count on both.
@@ -99,17 +106,15 @@ def _supervise(attempt_dir: Path, child: Child, wake_fd: int) -> NoReturn:
 
 
 def _watch(attempt_dir: Path, child: Child, wake_fd: int) -> Watch | None:
-    """See the attempt through; None where it is not to be started, which the child then is not."""
-    try:
-        lock = attempt_files.try_lock(attempt_dir)
-    except FileNotFoundError:
-        return None  # forgotten before it began
-    if lock is None or not attempt_files.may_start(attempt_dir):
+    """The attempt from lock to outcome; None where it is not to be started."""
+    lock = attempt_files.lock_to_start(attempt_dir)
+    if lock is None:
+        child.dismiss()
         return None
-    spool = Spool(attempt_dir / SPOOL_FILE)  # from here on the attempt counts as started
+    request = JobRequest.read(attempt_dir)
+    spool = Spool(attempt_files.mark_started(attempt_dir), request.limits)
     started_at = time.time()
     child.begin(attempt_dir)
-    request = JobRequest.read(attempt_dir)
     watch = Watch(request, child, spool=spool, wake_fd=wake_fd)
     watch.until_all_have_ended()
     _store(attempt_dir, _conclude(watch, attempt_dir, started_at))

@@ -5,33 +5,52 @@ JSON lines, {"ready"} and then {"id","pid"} or {"id","error"} go back. The end o
 the zygote's end; supervisors that run are not touched by it.
 """
 
-import codecs
 import contextlib
 import gc
 import os
 import select
 import signal
 import sys
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from tau.pipeline import runtime
 from tau.pipeline.protocol import JsonObject, decode_line, encode_line
+from tau.pipeline.rehearsal import rehearse
 from tau.workers import killtree, processes
 from tau.workers.streams import LineBuffer, read_available
-from tau.workers.supervisor import supervise
+from tau.workers.supervisor import supervise, supervise_on_order
+
+REST_S = 0.02
+"""So long after the last request a spare is made: one that is busy has no use for it."""
 
 _MAX_REQUEST_BYTES = 64 * 1024
+_REHEARSALS = 12  # after 8 calls the interpreter adapts a function's code to what it does
+_SPARE_AGAIN_S = 1.0
+
+
+@dataclass(frozen=True)
+class Spare:
+    """A supervisor that has its child ready and waits for an attempt's directory."""
+
+    pid: int
+    orders: int
 
 
 class Zygote:
-    """Forks one supervisor per request, and collects those that have ended."""
+    """Forks one supervisor per request, and collects those that have ended.
+
+    While it rests it has one in reserve, so that a single attempt need not wait for two forks.
+    """
 
     def __init__(self, channel: int, wake_fd: int) -> None:
         self._channel = channel
         self._wake_fd = wake_fd
         self._lines = LineBuffer(_MAX_REQUEST_BYTES)
         self._supervisors: set[int] = set()
+        self._spare: Spare | None = None
+        self._spare_due = 0.0
 
     def serve(self) -> None:
         """Answer requests until the socket ends; the first line says that it is ready."""
@@ -40,12 +59,19 @@ class Zygote:
         poll.register(self._channel, select.POLLIN)
         poll.register(self._wake_fd, select.POLLIN)
         while True:
-            ready = {descriptor for descriptor, _ in poll.poll()}
+            ready = {descriptor for descriptor, _ in poll.poll(self._patience_ms())}
             if self._wake_fd in ready:
                 read_available(self._wake_fd)
                 self._reap()
             if self._channel in ready and not self._answer():
                 return
+            if not ready and self._spare is None:
+                self._make_spare()
+
+    def _patience_ms(self) -> float | None:
+        if self._spare is not None:
+            return None
+        return max(self._spare_due - time.monotonic(), 0.0) * 1000
 
     def _answer(self) -> bool:
         data = read_available(self._channel)
@@ -60,6 +86,11 @@ class Zygote:
             os.write(self._channel, encode_line(answer))
 
     def _launch(self, request: JsonObject) -> JsonObject:
+        self._spare_due = time.monotonic() + REST_S
+        attempt_dir = Path(request["attempt_dir"])
+        pid = self._give_to_spare(attempt_dir)
+        if pid is not None:
+            return {"id": request["id"], "pid": pid}
         threads = processes.thread_count()
         if threads != 1:
             return {"id": request["id"], "error": f"the zygote has {threads} threads"}
@@ -68,14 +99,42 @@ class Zygote:
         except OSError as error:
             return {"id": request["id"], "error": f"fork: {error.strerror}"}
         if pid == 0:
-            self._become_supervisor(Path(request["attempt_dir"]))
+            _leave_zygote(keep=(0, 1, 2))
+            supervise(attempt_dir, fresh_interpreter=False)
         self._supervisors.add(pid)
         return {"id": request["id"], "pid": pid}
 
-    def _become_supervisor(self, attempt_dir: Path) -> NoReturn:
-        signal.set_wakeup_fd(-1)
-        processes.close_descriptors(keep=(0, 1, 2))
-        supervise(attempt_dir, fresh_interpreter=False)
+    def _give_to_spare(self, attempt_dir: Path) -> int | None:
+        """The pid of the spare supervisor that runs the attempt now, if there is one."""
+        if self._spare is None:
+            return None
+        spare, self._spare = self._spare, None
+        try:
+            os.write(spare.orders, os.fsencode(attempt_dir))
+        except BrokenPipeError:  # it has died, and is still to be collected
+            return None
+        finally:
+            os.close(spare.orders)
+        return spare.pid
+
+    def _make_spare(self) -> None:
+        """Fork one, or come back to it a little later where that is not possible."""
+        self._spare_due = time.monotonic() + _SPARE_AGAIN_S
+        if processes.thread_count() != 1:
+            return
+        read, write = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(read)
+            os.close(write)
+            return
+        if pid == 0:
+            _leave_zygote(keep=(0, 1, 2, read))
+            supervise_on_order(read)
+        os.close(read)
+        self._supervisors.add(pid)
+        self._spare = Spare(pid, write)
 
     def _reap(self) -> None:
         """Collect the dead, and end what a supervisor that was killed has left behind.
@@ -90,9 +149,18 @@ class Zygote:
             if pid == 0:
                 return
             self._supervisors.discard(pid)
+            if self._spare is not None and pid == self._spare.pid:
+                os.close(self._spare.orders)
+                self._spare = None
             if os.WIFSIGNALED(status):
                 for stray in killtree.living_descendants(os.getpid(), spare=self._supervisors):
                     killtree.send(stray, signal.SIGKILL)
+
+
+def _leave_zygote(*, keep: tuple[int, ...]) -> None:
+    """In a fork of the zygote: what is the zygote's alone is let go of."""
+    signal.set_wakeup_fd(-1)
+    processes.close_descriptors(keep=keep)
 
 
 def main(arguments: list[str]) -> None:
@@ -105,8 +173,8 @@ def main(arguments: list[str]) -> None:
     wake_fd = processes.wake_on_child_signals()
     os.set_inheritable(channel, False)
     runtime.preload()
-    for encoding in ("ascii", "utf-8-sig"):
-        codecs.lookup(encoding)  # imports its module, which each fork would do anew
+    for _ in range(_REHEARSALS):
+        rehearse()
     gc.collect()
     gc.freeze()
     Zygote(channel, wake_fd).serve()
