@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 from tau.core.database import Database, mapped_errors
 from tau.errors import StoreNewerThanCode
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision; a test holds it against the migration scripts."""
 
 

@@ -1,5 +1,6 @@
 """The composition root: which part is given which others. Nothing here starts anything."""
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from tau.core.signals import Signals
 from tau.core.source_cache import SourceCache
 from tau.daemon.dispatcher import Dispatcher
 from tau.daemon.executor import Executor, child_environment, limits
+from tau.daemon.reaper import Reaper
 from tau.daemon.recorder import Recorder
 from tau.services.audit_service import AuditService
 from tau.services.deploy_service import DeployService
@@ -26,6 +28,7 @@ from tau.services.execution_service import ExecutionService
 from tau.services.housekeeping_service import HousekeepingService
 from tau.services.inspection import Inspector
 from tau.services.key_service import KeyService
+from tau.services.lease_service import LeaseService
 from tau.services.log_service import LogService
 from tau.services.pipeline_service import PipelineService
 from tau.services.run_plan import Planner
@@ -64,6 +67,7 @@ class Parts:
     recorder: Recorder
     dispatcher: Dispatcher
     housekeeping: HousekeepingService
+    reaper: Reaper | None
     ticks: TickService
 
 
@@ -89,7 +93,17 @@ def compose(given: Given) -> Parts:
         slots=given.settings.slots,
         shared_store=not given.db.is_sqlite,
     )
+    worker = {
+        "id": given.node_id,
+        "host": socket.gethostname(),
+        "pid": given.facts.pid,
+        "version": __version__,
+        "slots": given.settings.slots,
+        "started_at": given.facts.started_at,
+    }
+    leases = LeaseService(given.db, given.clock, worker=worker, signals=given.signals)
     return Parts(
+        reaper=None if given.db.is_sqlite else Reaper(leases, dispatcher),
         services=_services(given, dispatcher),
         execution=execution,
         recorder=recorder,

@@ -75,10 +75,20 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def kill_all(self, reason: str) -> None:
+    def claims(self) -> list[Claim]:
+        """The claims whose attempts are executing."""
+        return [claim for claim, _ in self._active.values()]
+
+    async def kill(self, run_id: str, status: RunStatus, reason: str) -> None:
+        """End a run's attempt, if it is still executing."""
+        active = self._active.get(run_id)
+        if active is not None:
+            await self._executor.kill(active[0], status=status, reason=reason)
+
+    async def kill_all(self, status: RunStatus, reason: str) -> None:
         """End every executing attempt."""
-        for claim, _ in list(self._active.values()):
-            await self._executor.kill(claim, status=RunStatus.CANCELLED, reason=reason)
+        for claim in self.claims():
+            await self.kill(claim.run_id, status, reason)
 
     def _follow(self, claim: Claim, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.create_task(work, name=f"attempt {claim.reference}")
@@ -119,11 +129,8 @@ class Dispatcher:
         """Pass the wishes on; False where one is for a claim that is only just being followed."""
         everyone = True
         for run_id, reason in await self._execution.to_kill():
-            active = self._active.get(run_id)
-            if active is None:
-                everyone = False
-            else:
-                await self._executor.kill(active[0], status=RunStatus.CANCELLED, reason=reason)
+            everyone = everyone and run_id in self._active
+            await self.kill(run_id, RunStatus.CANCELLED, reason)
         return everyone
 
     async def _claim(self, *, told: bool) -> float:

@@ -26,6 +26,7 @@ from tau.daemon.composition import Given, Parts, compose, create_app
 from tau.daemon.home import DaemonHome
 from tau.daemon.scheduler import Scheduler
 from tau.errors import BindRefused, DaemonStartFailed
+from tau.pipeline.types import RunStatus
 from tau.services.key_service import KeyService
 from tau.services.status_service import DaemonFacts
 from tau.workers.local import LocalWorker
@@ -144,6 +145,8 @@ class Daemon:
             parts = compose(self._given(revision))
             await self._accept_keys(parts.services.keys)
             parts.recorder.start()
+            if parts.reaper is not None:
+                await parts.reaper.start()
             await parts.dispatcher.start()
             await self._serve(parts)
         finally:
@@ -169,7 +172,10 @@ class Daemon:
         self._signals.close()
         server.should_exit = True
         await serving
+        idle = parts.dispatcher.busy == 0
         await parts.dispatcher.let_go()
+        if parts.reaper is not None:
+            await parts.reaper.stop(executes_nothing=idle)
         await parts.recorder.stop()
         logger.info("stopped")
 
@@ -178,7 +184,9 @@ class Daemon:
         await parts.dispatcher.stop_claiming()
         patience = self._settings.daemon.drain
         if self._kill:
-            await parts.dispatcher.kill_all("the daemon was stopped with --kill")
+            await parts.dispatcher.kill_all(
+                RunStatus.CANCELLED, "the daemon was stopped with --kill"
+            )
             patience += self._settings.executor.grace
         drained = asyncio.create_task(parts.dispatcher.drain(seconds=patience))
         hurried = asyncio.create_task(self._hurry.wait())

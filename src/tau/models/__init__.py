@@ -12,3 +12,4 @@ from tau.models.run import Run as Run
 from tau.models.schedule import Schedule as Schedule
 from tau.models.source import Source as Source
 from tau.models.version import Version as Version
+from tau.models.worker import Worker as Worker
