@@ -292,7 +292,10 @@ class PipelineInvalidSchedule(ValidationError):
     """The cron expression, interval or time zone is not valid."""
 
     code = "pipeline.invalid_schedule"
-    default_hint = "Five cron fields or @hourly/@daily/@weekly/@monthly/@yearly, in an IANA zone."
+    default_hint = (
+        "Five cron fields or @hourly/@daily/@weekly/@monthly/@yearly, in an IANA zone; "
+        "or an interval of 1 s to 366 days."
+    )
 
 
 class PipelineNotText(ValidationError):

@@ -63,6 +63,13 @@ class Scene:
         made = self._post("/keys", name="spare", scopes=["read"])
         self.key_id = made["id"]
 
+    def set_a_schedule(self) -> None:
+        """One that is not due while the examples run."""
+        self._post("/pipelines/orders/schedule", cron="0 0 29 2 *")
+
+    def clear_the_schedule(self) -> None:
+        self._post("/pipelines/orders/schedule", clear=True)
+
     def start_a_long_run(self) -> None:
         self._post("/pipelines/orders/runs", params={"then": "go on"})
         self._until_the_last_is("running")
@@ -98,8 +105,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
 BEFORE: dict[str, Callable[[Scene], None]] = {
     "cancel": Scene.start_a_long_run,
     "keys revoke": Scene.make_key,
+    "schedule": Scene.set_a_schedule,
+    "schedules": Scene.set_a_schedule,
 }
 AFTER: dict[str, Callable[[Scene], None]] = {
+    "deploy": Scene.clear_the_schedule,
+    "schedule": Scene.clear_the_schedule,
+    "schedules": Scene.clear_the_schedule,
     "cancel": Scene.end_the_long_run,
     "undeploy": Scene.deploy_orders,
     "rollback": Scene.deploy_orders,

@@ -71,6 +71,8 @@ async def test_a_dry_run_changes_nothing(api: Api) -> None:
         ({"cron": "@daily", "timezone": "Mars/X"}, "pipeline.invalid_schedule"),
         ({"every": 0.1}, "pipeline.invalid_schedule"),
         ({"every": "soon"}, "request.invalid"),
+        ({"every": 60, "deadline": 1e15}, "request.invalid"),
+        ({"timezone": "Mars/X"}, "pipeline.invalid_schedule"),
         ({"cron": "@daily", "every": 60}, "request.invalid"),
         ({"clear": True, "enabled": True}, "request.invalid"),
         ({"catchup": "some"}, "request.invalid"),
@@ -88,7 +90,9 @@ async def test_what_is_refused_changes_nothing(
 
 async def test_a_pipeline_without_a_schedule(api: Api) -> None:
     await api.deploy(PLAIN)
-    await refused(api, "pipeline.invalid_schedule", "/pipelines/p/schedule", enabled=True)
+    for body in ({"enabled": True}, {"timezone": "UTC"}):
+        problem = await refused(api, "pipeline.invalid_schedule", "/pipelines/p/schedule", **body)
+        assert "no schedule" in problem["message"]
     made = await post(api, "/pipelines/p/schedule", cron="@daily", catchup="all", deadline="2h")
     assert (made["schedule"]["catchup"], made["schedule"]["deadline"]) == ("all", 7200)
     await refused(api, "pipeline.not_found", "/pipelines/q/schedule", cron="@daily")
@@ -135,6 +139,12 @@ async def test_spans_of_data_time(api: Api) -> None:
         {"start_date": "yesterday"},
         {"start_date": "2026-03-02", "end_date": "2026-03-01"},
         {"end_date": "2026-13-01"},
+        {"start_date": ""},
     ):
-        await refused(api, "request.invalid", "/pipelines/p/runs", **body)
+        for more in ({}, {"dry_run": True}, {"validate_only": True}):
+            await refused(api, "request.invalid", "/pipelines/p/runs", **body, **more)
+    zoned = PLAIN.replace("@pipeline", "@pipeline(name='z', timezone='Asia/Tokyo')")
+    await api.deploy(zoned)
+    made = await post(api, "/pipelines/z/schedule", cron="@daily")
+    assert made["schedule"]["timezone"] == "Asia/Tokyo"
     assert "interval_start" not in await api.run("p")

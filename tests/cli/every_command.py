@@ -18,6 +18,8 @@ COMMANDS = {
     "wait": ["wait", "orders#7"],
     "wait two": ["wait", "orders#7", "orders#8"],
     "runs": ["runs"],
+    "schedule": ["schedule", "orders", "0 6 * * *"],
+    "schedules": ["schedules"],
     "inspect": ["inspect", "orders"],
     "logs": ["logs", "orders"],
     "logs --run": ["logs", "orders", "--run", "01k9"],

@@ -226,6 +226,7 @@ def test_a_diff_for_people_is_text(daemon: StandIn, capsys: pytest.CaptureFixtur
         (["list", "--fields", "runs"], {"pipelines": [{"runs": 3}], "total": 1}),
         (["versions", "x", "--fields", "version"],
          {"pipeline": "x", "versions": [{"version": 2}, {"version": 1}], "total": 2}),
+        (["schedules", "--fields", "enabled"], {"schedules": [{"enabled": True}], "total": 1}),
         (["wait", "orders#7", "--fields", "status"], {"status": "success"}),
         (["status", "--fields", "client,pid"], {"client": {"version": client_version()}, "pid": 1}),
     ],
@@ -307,6 +308,12 @@ def test_how_a_run_is_named(tau: Tau, daemon: StandIn, argv: list[str], path: st
         ["run", "orders", "--validate-only", "--dry-run"],
         ["retry", "orders#7", "--detach", "--wait", "3"],
         ["retry", "orders#7", "--dry-run", "--detach"],
+        ["schedule", "orders"],
+        ["schedule", "orders", "--dry-run", "--reason", "why"],
+        ["schedule", "orders", "@daily", "--every", "1h"],
+        ["schedule", "orders", "--enable", "--disable"],
+        ["schedule", "orders", "@daily", "--clear"],
+        ["schedule", "orders", "--clear", "--enable"],
     ],
 )
 def test_words_that_contradict(tau: Tau, daemon: StandIn, argv: list[str]) -> None:
@@ -314,6 +321,45 @@ def test_words_that_contradict(tau: Tau, daemon: StandIn, argv: list[str]) -> No
     assert code == 2
     assert document["error"]["example"].startswith(f"tau {argv[0]}")
     assert daemon.seen == []
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        (["0 6 * * *", "--timezone", "UTC"], {"cron": "0 6 * * *", "timezone": "UTC"}),
+        (["--every", "1h30m", "--dry-run"], {"every": 5400.0, "dry_run": True}),
+        (["--catchup", "all", "--deadline", "1d"], {"catchup": "all", "deadline": 86400.0}),
+        (["--enable"], {"enabled": True}),
+        (["@daily", "--disable"], {"cron": "@daily", "enabled": False}),
+        (["--clear", "--reason", "why"], {"clear": True, "reason": "why"}),
+    ],
+)
+def test_what_a_schedule_is_set_to(
+    tau: Tau, daemon: StandIn, words: list[str], body: dict[str, Any]
+) -> None:
+    code, document = tau("schedule", "orders", *words)
+    assert (code, document["pipeline"]) == (0, "orders")
+    [seen] = daemon.seen
+    assert (seen.path, seen.body) == ("/api/v1/pipelines/orders/schedule", body)
+
+
+def test_a_schedule_without_a_change_points_to_where_it_is_shown(tau: Tau, daemon: StandIn) -> None:
+    code, document = tau("schedule", "orders")
+    error = document["error"]
+    assert (code, error["code"]) == (2, "usage.missing_argument")
+    assert error["next"] == ["tau show orders"]
+    assert error["example"] == "tau schedule orders '0 6 * * *' --timezone Europe/Berlin"
+
+
+def test_a_schedule_goes_with_a_deploy(tau: Tau, daemon: StandIn) -> None:
+    assert tau("deploy", "FILE", "--schedule", "0 6 * * *")[0] == 0
+    assert (daemon.seen[0].body or {})["schedule"] == "0 6 * * *"
+
+
+def test_the_dates_of_a_run_are_left_to_the_daemon(tau: Tau, daemon: StandIn) -> None:
+    words = ["--start-date", "2026-11-01T06:00", "--end-date", "yesterday"]
+    assert tau("run", "orders", "--detach", *words)[0] == 0
+    assert daemon.seen[0].body == {"start_date": "2026-11-01T06:00", "end_date": "yesterday"}
 
 
 def test_a_run_of_another_pipeline(tau: Tau, daemon: StandIn) -> None:

@@ -129,6 +129,8 @@ class StandIn:
             revoked = {"id": rest[0], "name": "ci", "revoked": not dry_run} if rest else {}
             made = {"id": "k1", "name": body.get("name"), "scopes": body.get("scopes")}
             return (200, revoked) if rest else (201, made | {"key": "tau_k1_secret"})
+        if rest[1] == "schedule":
+            return 200, {"pipeline": rest[0], "changed": True, "dry_run": dry_run}
         if rest[1] in ("undeploy", "rollback"):
             return 200, {"pipeline": rest[0], "version": 2, "dry_run": dry_run, "cancelled": []}
         if rest[1] == "cancel":
@@ -156,6 +158,7 @@ class StandIn:
                 "total": len(self.pipelines),
             },
             "runs": {"runs": [{"run": "orders#7", "status": "success"}], "total": 1},
+            "schedules": {"schedules": [{"pipeline": "orders", "enabled": True}], "total": 1},
             "errors": {"errors": [], "total": 0},
             "keys": {"keys": [{"id": "k1", "name": "local"}], "total": 1},
             "audit": {"entries": [{"id": "a1", "action": "pipeline.deploy"}], "total": 1},

@@ -12,6 +12,7 @@ from tau.client.agent import find_agent
 from tau.client.sse import decode
 from tau.client.waiting import FINAL_STATUSES
 from tau.commands.runs import STATUSES
+from tau.commands.schedules import CATCHUPS
 from tau.commands.traces import LEVELS
 from tau.errors import (
     DaemonBadAnswer,
@@ -25,6 +26,7 @@ from tau.errors import (
     WaitTimeout,
 )
 from tau.pipeline import types
+from tau.schedule.policy import Catchup
 
 Call = Callable[[Client], Any]
 
@@ -57,6 +59,8 @@ Call = Callable[[Client], Any]
         (lambda c: c.diff("orders"), "/pipelines/orders/diff", {}),
         (lambda c: c.diff("orders", start=1, end=3), "/pipelines/orders/diff",
          {"from": ["1"], "to": ["3"]}),
+        (lambda c: c.schedules(limit=3, cursor="x"), "/schedules",
+         {"limit": ["3"], "cursor": ["x"]}),
         (lambda c: c.keys(cursor="x"), "/keys", {"limit": ["20"], "cursor": ["x"]}),
         (lambda c: c.audit(target="orders#7", action="run.cancel", actor="ci"), "/audit",
          {"target": ["orders#7"], "action": ["run.cancel"], "actor": ["ci"], "limit": ["20"]}),
@@ -90,6 +94,18 @@ def test_what_a_method_asks(daemon: StandIn, call: Call, path: str, query: dict[
          {"timeout": "30m"}),
         (lambda c: c.run("orders", timeout=90.0, dry_run=True), "/pipelines/orders/runs",
          {"timeout": 90.0, "dry_run": True}),
+        (lambda c: c.run("orders", detach=True, start_date="2026-11-01", end_date="2026-11-30"),
+         "/pipelines/orders/runs", {"start_date": "2026-11-01", "end_date": "2026-11-30"}),
+        (lambda c: c.schedule("a/b", "0 6 * * *", timezone="Europe/Berlin", catchup="all"),
+         "/pipelines/a%2Fb/schedule",
+         {"cron": "0 6 * * *", "timezone": "Europe/Berlin", "catchup": "all"}),
+        (lambda c: c.schedule("orders", every="1h", deadline=60, dry_run=True, reason="why"),
+         "/pipelines/orders/schedule",
+         {"every": "1h", "deadline": 60, "dry_run": True, "reason": "why"}),
+        (lambda c: c.schedule("orders", enabled=False), "/pipelines/orders/schedule",
+         {"enabled": False}),
+        (lambda c: c.schedule("orders", clear=True), "/pipelines/orders/schedule",
+         {"clear": True}),
         (lambda c: c.run("orders", validate_only=True, params={"a": 1}), "/pipelines/orders/runs",
          {"validate_only": True, "params": {"a": 1}}),
     ],
@@ -113,12 +129,13 @@ def test_deploy_sends_the_file_byte_for_byte(daemon: StandIn, tmp_path: Path) ->
     file = tmp_path / "orders.py"
     file.write_bytes("a = 'é'\r\n\tb\n".encode())
     with Client() as client:
-        client.deploy(file, name="n", dry_run=True, reason="why")
+        client.deploy(file, name="n", schedule="@daily", dry_run=True, reason="why")
     assert daemon.seen[0].body == {
         "origin": str(tmp_path / "orders.py"),
         "file_name": "orders.py",
         "source": "a = 'é'\r\n\tb\n",
         "name": "n",
+        "schedule": "@daily",
         "dry_run": True,
         "reason": "why",
     }
@@ -261,16 +278,20 @@ def test_what_running_a_file_would_do(daemon: StandIn, file: str) -> None:
 def test_what_running_a_deployed_file_would_do(daemon: StandIn, file: str) -> None:
     daemon.changed = False
     with Client() as client:
-        plan = client.run(file, dry_run=True, params={"a": 1})
+        plan = client.run(file, dry_run=True, params={"a": 1}, end_date="2026-11-30")
     assert plan["would"] == "queue"
-    assert daemon.seen[1].body == {"dry_run": True, "params": {"a": 1}}
+    assert daemon.seen[1].body == {
+        "dry_run": True, "params": {"a": 1}, "end_date": "2026-11-30",
+    }  # fmt: skip
 
 
 def test_checking_a_file(daemon: StandIn, file: str) -> None:
     with Client() as client:
         checked = client.run(file, validate_only=True)
-        with pytest.raises(UsageError) as caught:
+        with pytest.raises(UsageError, match="--params can't") as caught:
             client.run(file, validate_only=True, params={"a": 1})
+        with pytest.raises(UsageError, match="--start-date, --end-date can't"):
+            client.run(file, validate_only=True, start_date="2026-11-01", end_date="2026-11-30")
     assert (checked["valid"], checked["pipeline"]) == (True, "orders")
     assert caught.value.next == [f"tau deploy '{file}'"]
     assert all(seen.body and seen.body["dry_run"] for seen in daemon.seen)
@@ -398,6 +419,7 @@ def test_the_words_of_the_client_are_those_of_the_pipeline() -> None:
     assert types.FINAL_STATUSES == FINAL_STATUSES
     assert tuple(types.RunStatus) == STATUSES
     assert tuple(types.Level) == LEVELS
+    assert tuple(Catchup) == CATCHUPS
 
 
 def test_a_target_and_an_environment_contradict(daemon: StandIn) -> None:

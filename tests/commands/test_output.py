@@ -64,6 +64,18 @@ def test_a_table_never_cuts_an_id() -> None:
         assert rows[0]["id"] in text
 
 
+@pytest.mark.parametrize("width", [20, 80, 140, None])
+def test_a_table_of_schedules_loses_no_column(width: int | None) -> None:
+    ticks = [f"2026-11-2{day}T05:00:00.000Z" for day in range(1, 6)]
+    row = {"pipeline": "a-long-name-of-a-pipeline", "schedule": "0 6 * * * Europe/Berlin",
+           "timezone": "Etc/UTC", "enabled": True, "set_by": "command", "next_fire_at": ticks[0],
+           "next": ticks}  # fmt: skip
+    text = render({"schedules": [row], "total": 1}, color=False, width=width)
+    for word in ("a-long-name-of-a-pipeline", "Etc/UTC", "yes", "command"):
+        assert word in text
+    assert (", ".join(ticks) in text) == (width is None)
+
+
 def test_a_table_of_everything() -> None:
     text = render(
         {"run": "a#1", "ok": True, "none": None, "empty": [], "failure": {"where": {"line": 3}},

@@ -217,6 +217,17 @@ async def test_many_due_at_once(database: Database, clock: FakeClock, ticks: Tic
     assert (len(found), {run.number for run in found}) == (BATCH + 20, {1})
 
 
+async def test_a_schedule_that_can_not_be_read_does_not_hold_up_the_others(
+    database: Database, clock: FakeClock, ticks: TickService
+) -> None:
+    await schedule(database, clock, "broken", deadline=1e15)
+    await schedule(database, clock, "fine")
+    clock.advance(60)
+    await ticks.materialise_due()
+    assert [run.pipeline_name for run in await runs(database)] == ["fine"]
+    assert await ticks.next_due() == clock.now() + MINUTE
+
+
 JUMPS = st.lists(
     st.tuples(st.integers(-7200, 7200), st.booleans(), st.integers(1, 3)), min_size=1, max_size=8
 )

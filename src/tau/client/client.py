@@ -129,8 +129,8 @@ class Client:
         and `end_date` are ISO dates or times in the pipeline's zone, the span of data that the run
         covers; an end without a time includes its day. `timeout` is for an attempt: seconds or
         text such as 30m. `detach` answers the queued run at once, `dry_run` what would happen,
-        `validate_only` whether the params would do; these two change nothing. Raises WaitTimeout (the run goes on; its `details` name it), ParamsInvalid,
-        QueueFull.
+        `validate_only` whether the params would do; these two change nothing.
+        Raises WaitTimeout (the run goes on; its `details` name it), ParamsInvalid, QueueFull.
         """
         body = _given(params=dict(params) if params else None, timeout=timeout, reason=reason)
         body |= _given(start_date=start_date, end_date=end_date)

@@ -25,8 +25,8 @@ def plan_file(
     """What `body` would do with the pipeline of a file; it is not deployed for that.
 
     What is deployed already is planned by the daemon. Of anything else the daemon can say how it
-    would be deployed: `deployment`; its params and dates can't be checked. Raises UsageError, and what
-    `deploy` raises.
+    would be deployed: `deployment`; its params and dates can't be checked. Raises UsageError, and
+    what `deploy` raises.
     """
     deployment = deploy(file, dry_run=True)
     pipeline = _only(deployment, file)

@@ -38,9 +38,7 @@ RUN = Command(
             metavar="D",
             help="Of the data: an ISO date or time, in the pipeline's zone.",
         ),
-        Option(
-            name="--end-date", metavar="D", help="The same; a date without a time is included."
-        ),
+        Option(name="--end-date", metavar="D", help="The same; a date alone includes its day."),
         WAIT,
         DETACH,
         Option(

@@ -18,8 +18,7 @@ SCHEDULE = Command(
         ),
         Option(
             name="--every", kind="duration", metavar="S",
-            help="In place of CRON: every so many seconds, or 1h, 1d; counted from midnight UTC "
-            "of 1970-01-01.",
+            help="In place of CRON: every so many seconds, or 1h (at the full hour, UTC), 1d.",
         ),
         Option(
             name="--timezone", metavar="ZONE",

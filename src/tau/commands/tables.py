@@ -11,9 +11,7 @@ from rich.text import Text
 
 from tau.commands.json_text import UNSAFE, escape, to_json
 
-_UNCUT = frozenset(
-    {"run", "id", "name", "pipeline", "target", "fingerprint", "next", "get", "cursor"}
-)
+_UNCUT = frozenset({"run", "id", "name", "pipeline", "target", "fingerprint", "get", "cursor"})
 _PIPED_WIDTH = 100_000
 _MIN_COLUMN = 8
 _DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
@@ -97,7 +95,8 @@ def _rows(console: Console, rows: list[dict[str, Any]], *, title: str) -> None:
         table.add_row(*(Text(_safe(_cell(row.get(column)))) for column in columns))
     # A table that is too wide for its ids is left to the terminal to wrap: rich would cut them.
     least = sum(_least_width(rows, column) for column in columns) + len(columns)
-    console.print(table, width=max(console.width, least), crop=False)
+    table.width = least if least > console.width else None
+    console.print(table, crop=False)
 
 
 def _least_width(rows: Iterable[Mapping[str, Any]], column: str) -> int:

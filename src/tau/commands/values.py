@@ -46,7 +46,10 @@ def duration(text: str, *, option: str) -> float:
             option=option,
         )
     parts = zip(match.groups(), _SECONDS, strict=True)
-    return float(sum(float(part) * seconds for part, seconds in parts if part))
+    total = float(sum(float(part) * seconds for part, seconds in parts if part))
+    if total == float("inf"):
+        raise UsageError(f"{option} is too long.", option=option)
+    return total
 
 
 def json_object(text: str, *, option: str) -> dict[str, Any]:

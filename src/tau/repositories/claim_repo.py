@@ -96,7 +96,11 @@ _described = select(
 )
 _claimable_now = and_(
     _runs.c.status.in_(_CLAIMABLE),
-    _runs.c.available_at <= bindparam("now"),
+    or_(
+        _runs.c.available_at <= bindparam("now"),
+        # Queued when the clock was ahead: only a retry, or a launch that was refused, waits.
+        and_(_runs.c.status == RunStatus.QUEUED, _runs.c.launch_failures == 0),
+    ),
     _has_room,
     _is_alone,
 )
@@ -158,7 +162,8 @@ _START_ATTEMPT = (
 )
 _TOLD = (
     update(_attempts)
-    .where(_this_attempt)
+    # What is told again, since nobody could say whether it was kept, is not counted again.
+    .where(_this_attempt, _attempts.c.spool_offset < bindparam("offset"))
     .values(
         spool_offset=bindparam("offset"),
         log_lines=_attempts.c.log_lines + bindparam("lines"),

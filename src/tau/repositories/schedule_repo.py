@@ -68,17 +68,18 @@ class ScheduleRepository(Repository[SessionT]):
         more = encode_cursor(rows[limit - 1].pipeline.name) if len(rows) > limit else None
         return rows[:limit], total, more
 
-    async def next_fire_at(self) -> datetime | None:
-        """When the next schedule of any tenant is due."""
-        return await self._session.scalar(select(func.min(Schedule.next_fire_at)))
+    async def next_fire_at(self, *, but: Sequence[str]) -> datetime | None:
+        """When the next schedule of any tenant is due, but for these."""
+        query = select(func.min(Schedule.next_fire_at))
+        return await self._session.scalar(query.where(Schedule.id.not_in(but)) if but else query)
 
     async def lock_due(
-        self: "ScheduleRepository[Session]", *, now: datetime, limit: int
+        self: "ScheduleRepository[Session]", *, now: datetime, limit: int, but: Sequence[str]
     ) -> list[Scheduled]:
-        """Due schedules, for this transaction alone: other daemons pass over them meanwhile."""
+        """Due schedules but for these, for this transaction alone: others pass over them."""
         query = (
             self._with_pipeline()
-            .where(Schedule.next_fire_at <= now)
+            .where(Schedule.next_fire_at <= now, Schedule.id.not_in(but))
             .order_by(Schedule.next_fire_at)
             .limit(limit)
             .with_for_update(of=Schedule, skip_locked=True)

@@ -7,6 +7,10 @@ from pydantic import BeforeValidator, Field, StringConstraints
 from tau.pipeline.durations import parse_duration
 from tau.schemas.base import Change, Cut, JsonObject, Output, UtcTime
 
+Timeout = Annotated[
+    float, BeforeValidator(parse_duration), Field(gt=0, le=366 * 86_400, allow_inf_nan=False)
+]
+
 
 class RunCreate(Change):
     """A request to run a pipeline.
@@ -18,7 +22,7 @@ class RunCreate(Change):
     """
 
     params: JsonObject = Field(default_factory=dict)
-    timeout: Annotated[float, BeforeValidator(parse_duration), Field(gt=0)] | None = None
+    timeout: Timeout | None = None
     validate_only: bool = False
     start_date: Annotated[str, StringConstraints(max_length=40)] | None = None
     end_date: Annotated[str, StringConstraints(max_length=40)] | None = None
@@ -138,6 +142,8 @@ class RunFullRow(RunRow):
     max_attempts: int
     rerun_of: str | None = None
     params: JsonObject
+    interval_start: UtcTime | None = None
+    interval_end: UtcTime | None = None
     result: Any | None = None
     failure: JsonObject | None = None
     started_at: UtcTime | None = None

@@ -8,7 +8,10 @@ from tau.pipeline.durations import parse_duration
 from tau.schedule.policy import Catchup
 from tau.schemas.base import Change, Output, UtcTime
 
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
+LONGEST_S = 366 * 86_400
+Duration = Annotated[
+    float, BeforeValidator(parse_duration), Field(gt=0, le=LONGEST_S, allow_inf_nan=False)
+]
 
 
 class ScheduleChange(Change):

@@ -1,5 +1,6 @@
 """Deploying a file: checked outside the daemon, then stored as new versions in one transaction."""
 
+import shlex
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePath
@@ -183,9 +184,17 @@ class DeployService:
             dry_run=request.dry_run,
             pipelines=[_deployed_read(plan, now) for plan in plans],
             warnings=[warning for plan in plans for warning in plan.warnings] or None,
-            next=[f"tau deploy {request.file_name}"] if request.dry_run else follow,
+            next=[_command(request)] if request.dry_run else follow,
         )
         return fitted(answer, get="tau list --limit 200")
+
+
+def _command(request: DeploymentCreate) -> str:
+    """The command that does what a dry run showed."""
+    words = ["tau", "deploy", request.origin or request.file_name]
+    for option, value in (("--name", request.name), ("--schedule", request.schedule)):
+        words += [option, value] if value is not None else []
+    return shlex.join(words)
 
 
 def _check_text(file_name: str, source: str) -> None:

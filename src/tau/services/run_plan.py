@@ -142,7 +142,7 @@ def interval_of(spec: JsonObject, request: RunCreate) -> tuple[datetime | None, 
     for name, text in (("start_date", request.start_date), ("end_date", request.end_date)):
         try:
             is_end = name == "end_date"
-            found.append(parse_moment(text, zone=zone, is_end=is_end) if text else None)
+            found.append(parse_moment(text, zone=zone, is_end=is_end) if text is not None else None)
         except (ValueError, OverflowError) as error:
             raise RequestInvalid(
                 f"{name}: {text!r} is no ISO date or datetime.", hint="For instance 2026-11-30."

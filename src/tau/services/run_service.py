@@ -1,6 +1,6 @@
 """Asking for runs: queued, retried, cancelled, only planned; and waiting for them."""
 
-from datetime import timedelta
+import time
 
 from tau.core.auth import Actor
 from tau.core.clock import Clock
@@ -17,7 +17,7 @@ from tau.schemas.base import Change
 from tau.schemas.run import ParamsCheck, RunCreate, RunPlan, RunRead
 from tau.services.idempotency import once, request_digest
 from tau.services.lookup import get_pipeline, get_run
-from tau.services.run_plan import Overlap, Planner, check_params
+from tau.services.run_plan import Overlap, Planner, check_params, interval_of
 from tau.services.run_view import NO_LOGS, read_run, reference
 
 RECHECK_S = 1.0
@@ -67,6 +67,7 @@ class RunService:
         async with self._db.glance() as session:
             found = await get_pipeline(session, name)
             check_params(found.version.spec, request.params)
+            interval_of(found.version.spec, request)
             if request.validate_only:
                 return ParamsCheck(
                     valid=True,
@@ -199,12 +200,12 @@ class RunService:
 
     async def wait(self, name: str, *, seconds: float) -> str:
         """The run's id, once it is final or the time is up."""
-        deadline = self._clock.now() + timedelta(seconds=seconds)
+        deadline = time.monotonic() + seconds
         async with self._db.glance() as session:
             run = await get_run(session, name)
         status = RunStatus(run.status)
         while not status.is_final and not self._signals.closed:
-            left = (deadline - self._clock.now()).total_seconds()
+            left = deadline - time.monotonic()
             if left <= 0:
                 break
             waiter = self._signals.listen(run.id)

@@ -89,7 +89,7 @@ class ScheduleService:
         if cron is not None:
             zone = spec.get("timezone") or "UTC"
             wanted = ScheduleChange(cron=cron, timezone=zone)
-            self._set(schedule, _wanted(schedule, wanted), set_by=COMMAND, now=now)
+            self._set(schedule, _wanted(schedule, wanted, zone), set_by=COMMAND, now=now)
         elif schedule.set_by == COMMAND:
             kept = self._kept(name, schedule, declared)
         else:
@@ -114,7 +114,8 @@ class ScheduleService:
             schedule.enabled, schedule.catchup, schedule.deadline = True, Catchup.LATEST, DEADLINE_S
             self._set(schedule, spec_of_file(found.version.spec), set_by=FILE, now=now)
         else:
-            self._set(schedule, _wanted(schedule, request), set_by=COMMAND, now=now)
+            zone = found.version.spec.get("timezone") or "UTC"
+            self._set(schedule, _wanted(schedule, request, zone), set_by=COMMAND, now=now)
             schedule.catchup = request.catchup or schedule.catchup
             schedule.deadline = request.deadline or schedule.deadline
             if request.enabled is not None and request.enabled != schedule.enabled:
@@ -189,21 +190,26 @@ class ScheduleService:
         )
 
 
-def _wanted(schedule: Schedule, request: ScheduleChange) -> TickSpec | None:
-    """What a request says, else what there is. Raises PipelineInvalidSchedule."""
+def _wanted(schedule: Schedule, request: ScheduleChange, zone: str) -> TickSpec | None:
+    """What a request says, else what there is; `zone` is the file's for a first schedule.
+
+    Raises PipelineInvalidSchedule.
+    """
     current = spec_of(schedule)
-    if request.cron is None and request.every is None and request.timezone is None:
+    cron, every = request.cron, request.every
+    if cron is None and every is None:
         if current is None:
             raise PipelineInvalidSchedule(
-                "The pipeline has no schedule to change.", hint="Give a cron expression first."
+                "The pipeline has no schedule to change.",
+                hint="Give a cron expression or an interval first.",
             )
-        return current
-    cron, every = request.cron, request.every
-    if cron is None and every is None and current is not None:
         cron, every = current.cron, current.every
-    zone = request.timezone or (current.timezone if current else "UTC")
     try:
-        return parse_spec(cron=cron, every=every, timezone=zone)
+        return parse_spec(
+            cron=cron,
+            every=every,
+            timezone=request.timezone or (current.timezone if current else zone),
+        )
     except TickSpecError as error:
         raise PipelineInvalidSchedule(str(error)) from error
 

@@ -1,5 +1,6 @@
 """Turns due ticks into runs. Asked again, late, twice or by several daemons, it makes the same."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +17,10 @@ from tau.schedule.policy import Catchup, Tick, decide
 from tau.schedule.ticks import TickSpec
 from tau.services.run_plan import Overlap
 
+logger = logging.getLogger("tau.ticks")
+
 BATCH = 250
+PASSED_OVER = timedelta(hours=1)
 SCHEDULER = "scheduler"
 """Who asks for scheduled runs."""
 
@@ -25,10 +29,17 @@ class TickService:
     def __init__(self, db: Database, clock: Clock, ids: IdFactory, *, signals: Signals) -> None:
         self._db, self._clock, self._ids = db, clock, ids
         self._signals = signals
+        self._passed_over: dict[str, datetime] = {}
+
+    def _broken(self, now: datetime) -> list[str]:
+        """Schedules that could not be read, until they are tried again."""
+        return [key for key, until in self._passed_over.items() if until > now]
 
     async def next_due(self) -> datetime | None:
         async with self._db.glance() as session:
-            return await ScheduleRepository(session).next_fire_at()
+            return await ScheduleRepository(session).next_fire_at(
+                but=self._broken(self._clock.now())
+            )
 
     async def materialise_due(self) -> int:
         """Make the runs of all ticks that are due; how many schedules were."""
@@ -43,7 +54,7 @@ class TickService:
         now = self._clock.now()
         async with self._db.transaction() as session:
             schedules = ScheduleRepository(session)
-            due = await schedules.lock_due(now=now, limit=BATCH)
+            due = await schedules.lock_due(now=now, limit=BATCH, but=self._broken(now))
             if not due:
                 return 0
             numbers = await schedules.lock_run_counts(sorted({d.pipeline.id for d in due}))
@@ -51,7 +62,13 @@ class TickService:
             runs: list[dict[str, Any]] = []
             moves = []
             for scheduled in due:
-                move, made = await self._decide(session, scheduled, numbers, pending, now)
+                try:
+                    move, made = await self._decide(session, scheduled, numbers, pending, now)
+                except (ValueError, ArithmeticError):
+                    # One that can't be read must not hold up the others.
+                    logger.exception("the schedule of %s is passed over", scheduled.pipeline.name)
+                    self._passed_over[scheduled.schedule.id] = now + PASSED_OVER
+                    continue
                 moves.append(move)
                 runs += made
             counts = [{"pipeline": key, "count": count} for key, count in numbers.items()]
