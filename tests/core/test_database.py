@@ -68,7 +68,7 @@ async def test_a_lock_held_elsewhere_is_a_clear_refusal(sqlite_store: Path) -> N
     database = Database(sqlite_url(sqlite_store), busy_timeout_s=0.05)
     other = sqlite3.connect(sqlite_store, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreUnavailable, match="locked"):
+    with pytest.raises(StoreUnavailable, match="holds the store's write lock"):
         await add_pipeline(database)
     other.execute("ROLLBACK")
     other.close()

@@ -81,7 +81,7 @@ async def test_a_shot_daemon_loses_nothing(
     listener = Listener()
     worker = await make_worker()
     adopting = asyncio.create_task(worker.adopt("run-1", 1, listener, offset=offset))
-    await eventually_async(lambda: len(listener.lines) > 50)
+    await eventually_async(lambda: listener.starts and len(listener.lines) > 50)
     (tmp_path / "go").touch()
     record = await adopting
 

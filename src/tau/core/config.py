@@ -77,6 +77,13 @@ class ExecutorSettings(Section):
     start_method: Literal["auto", "fork", "spawn"] = "auto"
 
 
+class RetentionSettings(Section):
+    """How much history is kept: what is older, or more of one pipeline, is removed each hour."""
+
+    days: int = Field(default=90, ge=1, le=36_500)
+    runs_per_pipeline: int = Field(default=10_000, ge=1)
+
+
 class Settings(BaseSettings):
     """All settings of the daemon."""
 
@@ -88,6 +95,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = DatabaseSettings()
     auth: AuthSettings = AuthSettings()
     executor: ExecutorSettings = ExecutorSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @classmethod
     def settings_customise_sources(

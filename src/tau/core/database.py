@@ -5,21 +5,20 @@ the one writer connection, which alone checkpoints; readers are query-only. Call
 `session.after_commit` run once the commit is durable and are dropped on rollback.
 """
 
-import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
+from tau.core.refusals import mapped_errors
 from tau.core.sqlite_driver import Connection, Use
-from tau.errors import ConfigurationError, StoreUnavailable
+from tau.errors import ConfigurationError
 
 BUSY_TIMEOUT_S = 5.0
 READERS = 4
@@ -63,7 +62,11 @@ class Database:
             )
         else:
             self._writer = self._reader = self._glancer = create_async_engine(
-                self.url, pool_size=10, max_overflow=10, pool_timeout=busy_timeout_s
+                self.url,
+                pool_size=10,
+                max_overflow=10,
+                pool_timeout=busy_timeout_s,
+                connect_args={"timeout": busy_timeout_s},
             )
 
     @property
@@ -150,7 +153,8 @@ def _sqlite_engine(url: str, use: Use, *, busy_s: float) -> AsyncEngine:
         async_creator=connect,
         pool_size=1 if use is Use.WRITE else READERS,
         max_overflow=0,
-        pool_timeout=30,
+        # Whoever waits behind a write that waits for a lock waits no longer than that one.
+        pool_timeout=busy_s if use is Use.WRITE else 30,
         pool_reset_on_return=None,
     )
     writes = use is Use.WRITE
@@ -172,28 +176,7 @@ def _sqlite_engine(url: str, use: Use, *, busy_s: float) -> AsyncEngine:
     return engine
 
 
-class mapped_errors:  # noqa: N801
-    """Turns a driver's refusal into StoreUnavailable; other errors pass as they are."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, PoolTimeout | ConnectionError | socket.gaierror):
-            raise StoreUnavailable(f"The store can't be reached: {error}") from error
-        if isinstance(error, OperationalError | InterfaceError) or (
-            isinstance(error, DBAPIError) and error.connection_invalidated
-        ):
-            raise StoreUnavailable(
-                f"The store does not take this now: {_first_line(error)}", retry_after_s=1
-            ) from error
-
-
-def _first_line(error: DBAPIError) -> str:
-    return str(error.orig).splitlines()[0] if error.orig else type(error).__name__
-
-
 def integrity_check(path: Path) -> str:
     """SQLite's quick_check of a store that nobody has open; "ok" or what is wrong."""
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
         return str(connection.execute("PRAGMA quick_check").fetchone()[0])

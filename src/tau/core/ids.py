@@ -28,6 +28,11 @@ class UlidFactory:
         return str(fresh).lower()
 
 
+def first_at(moment: datetime) -> str:
+    """The lowest id of that time: whatever was made before has a lower one."""
+    return str(ULID.from_bytes(ULID.from_datetime(moment).bytes[:6] + bytes(10))).lower()
+
+
 def created_at(identifier: str) -> datetime:
     """The time that a ULID holds, to the millisecond."""
     return ULID.from_str(identifier.upper()).datetime

@@ -6,10 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
-from tau.core.database import Database, mapped_errors
+from tau.core.database import Database
+from tau.core.refusals import mapped_errors
 from tau.errors import StoreNewerThanCode
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision; a test holds it against the migration scripts."""
 
 

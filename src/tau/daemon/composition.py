@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -13,13 +14,14 @@ from tau.api.errors import install
 from tau.api.gate import Gate
 from tau.api.router import api_router, public_router
 from tau.core.clock import Clock
-from tau.core.config import ExecutorSettings
+from tau.core.config import ExecutorSettings, RetentionSettings
 from tau.core.database import Database
 from tau.core.ids import IdFactory
 from tau.core.signals import Signals
 from tau.core.source_cache import SourceCache
 from tau.daemon.dispatcher import Dispatcher
 from tau.daemon.executor import Executor, child_environment, limits
+from tau.daemon.home import has_room
 from tau.daemon.reaper import Reaper
 from tau.daemon.recorder import Recorder
 from tau.services.audit_service import AuditService
@@ -28,7 +30,7 @@ from tau.services.execution_service import ExecutionService
 from tau.services.housekeeping_service import HousekeepingService
 from tau.services.inspection import Inspector
 from tau.services.key_service import KeyService
-from tau.services.lease_service import LeaseService
+from tau.services.lease_service import SELF_FENCE_S, LeaseService
 from tau.services.log_service import LogService
 from tau.services.pipeline_service import PipelineService
 from tau.services.run_plan import Planner
@@ -52,6 +54,7 @@ class Given:
     signals: Signals
     worker: Worker
     settings: ExecutorSettings
+    retention: RetentionSettings
     environ: Mapping[str, str]
     sources: Path
     node_id: str
@@ -84,6 +87,7 @@ def compose(given: Given) -> Parts:
         settings=given.settings,
         environ=given.environ,
         clock=given.clock,
+        leash=None if given.db.is_sqlite else SELF_FENCE_S,
     )
     dispatcher = Dispatcher(
         execution,
@@ -92,6 +96,7 @@ def compose(given: Given) -> Parts:
         clock=given.clock,
         slots=given.settings.slots,
         shared_store=not given.db.is_sqlite,
+        has_room=partial(has_room, given.sources.parent),
     )
     worker = {
         "id": given.node_id,
@@ -108,7 +113,7 @@ def compose(given: Given) -> Parts:
         execution=execution,
         recorder=recorder,
         dispatcher=dispatcher,
-        housekeeping=HousekeepingService(given.db, given.clock),
+        housekeeping=HousekeepingService(given.db, given.clock, retention=given.retention),
         ticks=TickService(given.db, given.clock, given.ids, signals=given.signals),
     )
 

@@ -1,13 +1,15 @@
 """Claims queued runs for the free slots of this daemon, and sees their attempts through."""
 
 import asyncio
+import errno
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 
 from tau.core.clock import Clock
 from tau.core.signals import CANCEL, NEW_WORK, Signals
 from tau.daemon.executor import Executor
-from tau.errors import StoreUnavailable
+from tau.daemon.trouble import Trouble
 from tau.pipeline.types import RunStatus
 from tau.services.execution_service import ExecutionService
 from tau.services.outcome import Claim
@@ -16,7 +18,7 @@ logger = logging.getLogger("tau.dispatcher")
 
 LONGEST_SLEEP_S = 30.0
 SHARED_STORE_SLEEP_S = 1.0
-STORE_RETRY_S = 1.0
+RETRY_S = 1.0
 CLAIM_BATCH = 32
 CLAIM_SETTLES_S = 0.1
 LAUNCH_PAUSE_S = 0.05
@@ -34,13 +36,17 @@ class Dispatcher:
         clock: Clock,
         slots: int,
         shared_store: bool,
+        has_room: Callable[[], bool],
     ) -> None:
         self._execution, self._executor = execution, executor
         self._signals, self._clock = signals, clock
-        self._slots = slots
+        self._slots, self._has_room = slots, has_room
         self._longest_sleep = SHARED_STORE_SLEEP_S if shared_store else LONGEST_SLEEP_S
         self._active: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
         self._loops: list[asyncio.Task[None]] = []
+        self._unsure = False
+        self._queue = Trouble(logger, "runs can't be claimed")
+        self._cancels = Trouble(logger, "the cancels can't be read")
 
     @property
     def busy(self) -> int:
@@ -79,6 +85,10 @@ class Dispatcher:
         """The claims whose attempts are executing."""
         return [claim for claim, _ in self._active.values()]
 
+    def renew(self) -> None:
+        """Say to all attempts that their daemon lives."""
+        self._executor.renew()
+
     async def kill(self, run_id: str, status: RunStatus, reason: str) -> None:
         """End a run's attempt, if it is still executing."""
         active = self._active.get(run_id)
@@ -107,9 +117,12 @@ class Dispatcher:
             waiter = self._signals.listen(NEW_WORK)
             try:
                 sleep = await self._claim(told=told)
-            except StoreUnavailable as error:
-                logger.warning("the queue can't be read: %s", error)
-                sleep = STORE_RETRY_S
+                self._queue.over()
+            except Exception as error:
+                # Whatever it was: a daemon without this loop would only seem to live.
+                self._queue.met(error)
+                self._unsure = True
+                sleep = RETRY_S
             told = await self._signals.wait(waiter, within=sleep)
 
     async def _watch_cancels(self) -> None:
@@ -120,9 +133,10 @@ class Dispatcher:
             try:
                 if not await self._kill_cancelled():
                     sleep = CLAIM_SETTLES_S
-            except StoreUnavailable as error:
-                logger.warning("the cancels can't be read: %s", error)
-                sleep = STORE_RETRY_S
+                self._cancels.over()
+            except Exception as error:
+                self._cancels.met(error)
+                sleep = RETRY_S
             await self._signals.wait(waiter, within=sleep)
 
     async def _kill_cancelled(self) -> bool:
@@ -138,16 +152,32 @@ class Dispatcher:
 
         Who was told of work claims at once; who only looks, looks first.
         """
+        if self._unsure:
+            await self._take_up_claims()
         free = min(self._slots - len(self._active), CLAIM_BATCH)
         if free <= 0:
             return LONGEST_SLEEP_S
         if not told and not await self._execution.has_work():
             return await self._until_due()
+        if not self._has_room():
+            raise OSError(errno.ENOSPC, "the home's disk is full")
         claims = await self._execution.claim(limit=free)
         for claim in claims:
             self._follow(claim, self._executor.execute(claim))
         # The claimed attempts start first; then we look whether there is more.
         return 0 if len(claims) == free else LAUNCH_PAUSE_S
+
+    async def _take_up_claims(self) -> None:
+        """A claim whose commit was not confirmed may be ours all the same: begin its attempt.
+
+        What is followed now was not lost; it may end while the store is asked.
+        """
+        followed = set(self._active)
+        for claim, _ in await self._execution.unfinished():
+            if claim.run_id not in followed:
+                logger.warning("taking up the claim of %s", claim.reference)
+                self._follow(claim, self._executor.execute(claim))
+        self._unsure = False
 
     async def _until_due(self) -> float:
         due = await self._execution.next_due()

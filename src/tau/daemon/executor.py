@@ -9,6 +9,7 @@ from tau.core.clock import Clock
 from tau.core.config import ExecutorSettings
 from tau.core.source_cache import SourceCache
 from tau.daemon.recorder import Recorder
+from tau.daemon.trouble import Trouble, patiently
 from tau.errors import RequestInvalid
 from tau.pipeline.protocol import ExitRecord, JobRequest, Limits
 from tau.services.execution_service import Ended, ExecutionService, Started, Told
@@ -33,15 +34,21 @@ class Executor:
         settings: ExecutorSettings,
         environ: Mapping[str, str],
         clock: Clock,
+        leash: float | None = None,
     ) -> None:
         self._execution, self._recorder, self._worker = execution, recorder, worker
         self._cache, self._secrets, self._clock = cache, secrets, clock
-        self._settings = settings
+        self._settings, self._leash = settings, leash
         self._env = child_environment(settings, environ)
+        self._trouble = Trouble(logger, "what attempts need can't be read or written")
 
     async def execute(self, claim: Claim) -> None:
         """Run a claimed attempt to its end and record that."""
-        request = await self._request(claim)
+        try:
+            request = await self._request(claim)
+        except OSError as error:
+            await self._refused(claim, f"its source can't be written: {error}")
+            return
         await self._see_through(claim, self._worker.run(request, self._listener(claim)))
 
     async def adopt(self, claim: Claim, offset: int) -> None:
@@ -51,6 +58,10 @@ class Executor:
         )
         await self._see_through(claim, following)
 
+    def renew(self) -> None:
+        """Say to all attempts that their daemon lives."""
+        self._worker.renew()
+
     async def kill(self, claim: Claim, *, status: str, reason: str) -> None:
         await self._worker.kill(claim.run_id, claim.attempt, status=status, reason=reason)
 
@@ -59,22 +70,32 @@ class Executor:
         try:
             record = await attempt
         except LaunchRefused as error:
-            logger.warning("%s was not started: %s", claim.reference, error)
             self._worker.forget(claim.run_id, claim.attempt)
-            await self._execution.requeue(claim, str(error))
+            await self._refused(claim, str(error))
             return
         except AttemptLost as error:
             record = crash(claim, str(error))
         await self._recorder.store(Ended(claim=claim, record=record))
         self._worker.forget(claim.run_id, claim.attempt)
 
+    async def _refused(self, claim: Claim, reason: str) -> None:
+        logger.warning("%s was not started: %s", claim.reference, reason)
+        await patiently(lambda: self._execution.requeue(claim, reason), self._trouble)
+
     def _listener(self, claim: Claim) -> "_Listener":
-        return _Listener(claim, self._execution, self._recorder, self._secrets, self._clock)
+        return _Listener(
+            claim,
+            self._execution,
+            self._recorder,
+            secrets=self._secrets,
+            clock=self._clock,
+            trouble=self._trouble,
+        )
 
     async def _request(self, claim: Claim) -> JobRequest:
         path = self._cache.find(claim.sha256)
         if path is None:
-            source = await self._execution.source(claim.sha256)
+            source = await patiently(lambda: self._execution.source(claim.sha256), self._trouble)
             path = await asyncio.to_thread(self._cache.put, source or "")
         return JobRequest(
             kind="run",
@@ -93,7 +114,7 @@ class Executor:
                 "TAU_ATTEMPT": str(claim.attempt),
                 "TAU_IDEMPOTENCY_KEY": f"{claim.run_id}-{claim.attempt}",
             },
-            limits=limits(self._settings, timeout=claim.timeout),
+            limits=limits(self._settings, timeout=claim.timeout, leash=self._leash),
         )
 
 
@@ -105,12 +126,13 @@ class _Listener:
         claim: Claim,
         execution: ExecutionService,
         recorder: Recorder,
+        *,
         secrets: SecretService,
         clock: Clock,
+        trouble: Trouble,
     ) -> None:
         self._claim, self._execution, self._recorder = claim, execution, recorder
-        self._secrets, self._clock = secrets, clock
-        self._pending: set[asyncio.Task[None]] = set()
+        self._secrets, self._clock, self._trouble = secrets, clock, trouble
 
     async def started(self, *, supervisor_pid: int, child_pid: int | None) -> None:
         await self._recorder.store(
@@ -125,15 +147,20 @@ class _Listener:
             value = await self._secrets.find(str(args.get("name")))
             return Answer(value, secret=value is not None)
         if op == "state":
-            return Answer(await self._execution.state(self._claim.pipeline_id))
+            pipeline_id = self._claim.pipeline_id
+            state = await patiently(lambda: self._execution.state(pipeline_id), self._trouble)
+            return Answer(state)
         raise RequestInvalid(f"{op!r} can't be asked for.")
 
 
-def limits(settings: ExecutorSettings, *, timeout: float | None) -> Limits:
+def limits(
+    settings: ExecutorSettings, *, timeout: float | None, leash: float | None = None
+) -> Limits:
     """What one attempt may use: the pipeline's own timeout, else the daemon's."""
     return Limits(
         timeout_s=timeout or settings.timeout,
         grace_s=settings.grace,
+        leash_s=leash,
         memory_bytes=settings.memory_mb * 1024 * 1024 if settings.memory_mb else None,
         log_bytes=settings.log_mb * 1024 * 1024,
     )

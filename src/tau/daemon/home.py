@@ -14,6 +14,8 @@ from tau.errors import DaemonAlreadyRunning
 from tau.schemas.base import format_time
 
 LOCK_PATIENCE_S = 1.0
+ROOM_BYTES = 1024 * 1024
+ROOM_FILES = 64
 
 
 class DaemonHome:
@@ -97,3 +99,13 @@ class DaemonHome:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self.path / name)
+
+
+def has_room(folder: Path) -> bool:
+    """Whether an attempt's files find room on the folder's disk.
+
+    A store that overwrites its own pages may go on where nothing new can be written.
+    """
+    disk = os.statvfs(folder)
+    has_files = disk.f_files == 0 or disk.f_favail >= ROOM_FILES  # 0: no fixed number of them
+    return has_files and disk.f_bavail * disk.f_frsize >= ROOM_BYTES

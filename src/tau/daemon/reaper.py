@@ -6,12 +6,12 @@ start by the locks of the attempts what is still alive.
 
 import asyncio
 import logging
-import time
 
 from tau.daemon.dispatcher import Dispatcher
 from tau.errors import StoreUnavailable
 from tau.pipeline.types import RunStatus
 from tau.services.lease_service import RENEW_S, SELF_FENCE_S, LeaseService
+from tau.workers.processes import boot_time
 
 logger = logging.getLogger("tau.reaper")
 
@@ -19,13 +19,13 @@ logger = logging.getLogger("tau.reaper")
 class Reaper:
     def __init__(self, leases: LeaseService, dispatcher: Dispatcher) -> None:
         self._leases, self._dispatcher = leases, dispatcher
-        self._renewed_at = time.monotonic()
+        self._renewed_at = boot_time()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Before the first claim: who owns runs has a lease. Raises StoreUnavailable."""
         await self._leases.renew()
-        self._renewed_at = time.monotonic()
+        self._renewed_at = boot_time()
         self._task = asyncio.create_task(self._run(), name="reaper")
 
     async def stop(self, *, executes_nothing: bool) -> None:
@@ -44,7 +44,8 @@ class Reaper:
             await asyncio.sleep(RENEW_S)
             try:
                 await self._leases.renew()
-                self._renewed_at = time.monotonic()
+                self._renewed_at = boot_time()
+                self._dispatcher.renew()
                 await self._end_what_was_taken()
                 await self._leases.reap()
             except StoreUnavailable as error:
@@ -60,6 +61,6 @@ class Reaper:
             )
 
     async def _fence_off(self) -> None:
-        if time.monotonic() - self._renewed_at > SELF_FENCE_S:
+        if boot_time() - self._renewed_at > SELF_FENCE_S:
             reason = "the lease of its daemon could not be renewed"
             await self._dispatcher.kill_all(RunStatus.CRASHED, reason)

@@ -4,13 +4,12 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from tau.errors import StoreUnavailable
+from tau.daemon.trouble import Trouble, patiently
 from tau.services.execution_service import ExecutionService, Report, Told
 
 logger = logging.getLogger("tau.recorder")
 
 MAX_LINES = 500
-RETRY_DELAYS_S = (0.1, 0.3, 1.0, 2.0)
 
 
 @dataclass
@@ -23,7 +22,8 @@ class Recorder:
     """Takes reports from all attempts and stores them in order.
 
     While one transaction commits the next batch gathers, so that a busy daemon commits less
-    often for each report and an idle one at once.
+    often for each report and an idle one at once. A store that does not answer is asked again
+    until it does; meanwhile the attempts go on and their reports wait in their spools.
     """
 
     def __init__(self, execution: ExecutionService) -> None:
@@ -31,6 +31,7 @@ class Recorder:
         self._waiting: list[_Item] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._trouble = Trouble(logger, "what attempts report can't be stored")
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="recorder")
@@ -69,7 +70,8 @@ class Recorder:
 
     async def _store_batch(self, batch: list[_Item]) -> None:
         try:
-            await self._with_patience([item.report for item in batch])
+            reports = [item.report for item in batch]
+            await patiently(lambda: self._execution.record(reports), self._trouble)
         except Exception as error:
             if len(batch) > 1:
                 # One report that can't be stored must not take the others with it.
@@ -82,22 +84,3 @@ class Recorder:
         for item in batch:
             if not item.stored.done():
                 item.stored.set_result(None)
-
-    async def _with_patience(self, reports: list[Report]) -> None:
-        """A store that does not answer is asked again; meanwhile the attempts just wait."""
-        for delay in RETRY_DELAYS_S:
-            try:
-                await self._execution.record(reports)
-            except StoreUnavailable as error:
-                logger.warning("the store does not answer, asking again: %s", error)
-                await asyncio.sleep(delay)
-            else:
-                return
-        while True:
-            try:
-                await self._execution.record(reports)
-            except StoreUnavailable as error:
-                logger.error("the store still does not answer: %s", error)
-                await asyncio.sleep(RETRY_DELAYS_S[-1])
-            else:
-                return

@@ -1,28 +1,32 @@
 """The daemon's periodic jobs, driven by APScheduler; it keeps no jobs and evaluates no cron.
 
 The `schedules` table is the truth: the job of the ticks is set to the table's next due time, and
-again after each run of it, after each change, and at the latest every half minute, in case the
-wall clock was set meanwhile.
+again after each run of it, and after each change. APScheduler sleeps until a time of the wall
+clock, and over an hour that the clock is set back: so whoever sets the clock wakes everything.
 """
 
 import asyncio
 import logging
-from datetime import datetime, timedelta
+import time
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from tau.core.clock import Clock
-from tau.core.signals import SCHEDULES, Signals
-from tau.errors import StoreUnavailable
+from tau.core.signals import NEW_WORK, SCHEDULES, Signals
+from tau.daemon.trouble import Trouble
 from tau.services.housekeeping_service import HousekeepingService
 from tau.services.tick_service import TickService
 
 logger = logging.getLogger("tau.scheduler")
 
 HOUR_S = 3600
+FIRST = timedelta(minutes=1)
 LONGEST_SLEEP = timedelta(seconds=30)
 RETRY = timedelta(seconds=1)
 TICKS = "ticks"
+CLOCK_LOOK_S = 1.0
+CLOCK_JUMP_S = 2.0
 
 
 class Scheduler:
@@ -41,39 +45,74 @@ class Scheduler:
             timezone="UTC",
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
-        self._jobs.add_job(housekeeping.forget_old_keys, "interval", seconds=HOUR_S)
-        self._watch: asyncio.Task[None] | None = None
+        self._housekeeping = housekeeping
+        self._jobs.add_job(
+            self._keep_house, "interval", seconds=HOUR_S, next_run_time=datetime.now(UTC) + FIRST
+        )
+        self._watches: list[asyncio.Task[None]] = []
+        self._changes = 0
+        self._schedules = Trouble(logger, "the schedules can't be read")
+        self._house = Trouble(logger, "what is old can't be tidied up")
 
     async def start(self) -> None:
         """Catch up what is due already, then go on."""
         self._jobs.start()
         await self._tick()
-        self._watch = asyncio.create_task(self._watch_changes(), name="schedule changes")
+        self._watches = [
+            asyncio.create_task(self._watch_changes(), name="schedule changes"),
+            asyncio.create_task(self._watch_clock(), name="clock"),
+        ]
 
     async def stop(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.gather(self._watch, return_exceptions=True)
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
         self._jobs.shutdown(wait=False)
 
     async def _tick(self) -> None:
+        seen = self._changes
         try:
             await self._ticks.materialise_due()
             due = await self._ticks.next_due()
-        except StoreUnavailable as error:
-            logger.warning("the schedules can't be read: %s", error)
-            self._wake_at(self._clock.now() + RETRY)
+            self._schedules.over()
+        except Exception as error:
+            # Whatever it was: a daemon without this job would only seem to live.
+            self._schedules.met(error)
+            self._wake_in(RETRY)
             return
-        latest = self._clock.now() + LONGEST_SLEEP
-        self._wake_at(min(due, latest) if due else latest)
+        left = LONGEST_SLEEP if due is None else due - self._clock.now()
+        self._wake_in(min(left, LONGEST_SLEEP) if seen == self._changes else timedelta(0))
 
-    def _wake_at(self, moment: datetime) -> None:
+    async def _keep_house(self) -> None:
+        try:
+            await self._housekeeping.tidy_up()
+            self._house.over()
+        except Exception as error:
+            self._house.met(error)
+
+    def _wake_in(self, delay: timedelta) -> None:
+        moment = datetime.now(UTC) + max(delay, timedelta(0))
         self._jobs.add_job(self._tick, "date", run_date=moment, id=TICKS, replace_existing=True)
 
     async def _watch_changes(self) -> None:
         while True:
-            waiter = self._signals.listen(SCHEDULES)
-            await waiter
+            await self._signals.listen(SCHEDULES)
             if self._signals.closed:
                 return
-            self._wake_at(self._clock.now())
+            self._changes += 1
+            self._wake_in(timedelta(0))
+
+    async def _watch_clock(self) -> None:
+        lead = self._lead()
+        while True:
+            await asyncio.sleep(CLOCK_LOOK_S)
+            last, lead = lead, self._lead()
+            if abs(lead - last) > CLOCK_JUMP_S:
+                logger.warning("the clock was set by %+.0f s", lead - last)
+                for job in self._jobs.get_jobs():
+                    job.modify(next_run_time=datetime.now(UTC))
+                self._signals.notify(NEW_WORK)
+
+    def _lead(self) -> float:
+        """How far the wall clock is before the one that nobody sets."""
+        return self._clock.now().timestamp() - time.monotonic()

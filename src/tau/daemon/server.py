@@ -232,6 +232,7 @@ class Daemon:
             signals=self._signals,
             worker=self._worker,
             settings=settings,
+            retention=self._settings.retention,
             environ=os.environ,
             sources=self._home.sources,
             node_id=self._home.node_id(self._ids),

@@ -13,6 +13,8 @@ _ACTIVE = text("status IN ('starting', 'running')")
 _BAD = text("status IN ('failed', 'timeout', 'crashed')")
 _TICK = text("schedule_id IS NOT NULL")
 _SUCCESS = text("status = 'success'")
+_ENDED = text("finished_at IS NOT NULL")
+_UNFINISHED = text("finished_at IS NULL")
 
 
 class Run(Owned):
@@ -39,7 +41,45 @@ class Run(Owned):
         Index(
             "ix_runs_active", "pipeline_id", "owner", sqlite_where=_ACTIVE, postgresql_where=_ACTIVE
         ),
-        Index("ix_runs_bad", "tenant_id", "id", sqlite_where=_BAD, postgresql_where=_BAD),
+        Index(
+            "ix_runs_bad",
+            "tenant_id",
+            "finished_at",
+            "id",
+            sqlite_where=_BAD,
+            postgresql_where=_BAD,
+        ),
+        Index(
+            "ix_runs_bad_of_pipeline",
+            "pipeline_id",
+            "finished_at",
+            "id",
+            sqlite_where=_BAD,
+            postgresql_where=_BAD,
+        ),
+        Index(
+            "ix_runs_ended",
+            "tenant_id",
+            "status",
+            "id",
+            sqlite_where=_ENDED,
+            postgresql_where=_ENDED,
+        ),
+        Index(
+            "ix_runs_ended_of_pipeline",
+            "pipeline_id",
+            "status",
+            "number",
+            sqlite_where=_ENDED,
+            postgresql_where=_ENDED,
+        ),
+        Index(
+            "ix_runs_unfinished",
+            "pipeline_id",
+            "number",
+            sqlite_where=_UNFINISHED,
+            postgresql_where=_UNFINISHED,
+        ),
         Index(
             "ix_runs_success",
             "pipeline_id",

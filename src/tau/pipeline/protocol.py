@@ -7,7 +7,8 @@ Three channels, all JSON lines (one compact JSON object, ASCII, ended by a newli
 2. supervisor → spool, the file `events.jsonl` of the attempt: each event with its `seq` (1, 2, …)
    in the order of arrival, secrets already redacted. It is the only way events reach the store.
 3. supervisor ↔ daemon, the daemon's control socket. Up: attach, poke (the spool grew), request,
-   exit (`exit.json` is written). Down: answer, kill. The supervisor reconnects and attaches
+   exit (`exit.json` is written). Down: answer, kill, renew (the daemon
+   lives: see Limits.leash_s). The supervisor reconnects and attaches
    again after a restart of the daemon, and repeats the requests that were open.
 
 Events (times `ts` are Unix seconds as float):
@@ -73,10 +74,15 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one attempt may use; None is no limit. Sizes in bytes, times in seconds."""
+    """What one attempt may use; None is no limit. Sizes in bytes, times in seconds.
+
+    `leash_s` is how long it may go on without hearing from its daemon, where others may take its
+    run meanwhile.
+    """
 
     timeout_s: float | None = 3600.0
     grace_s: float = 5.0
+    leash_s: float | None = None
     memory_bytes: int | None = None
     open_files: int = 1024
     log_bytes: int = 16 * 1024 * 1024

@@ -13,10 +13,11 @@ import json
 import os
 import platform
 import random
-import signal
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -54,20 +55,42 @@ that pipelines import most: 13 ms in a fresh interpreter, nothing in a fork. Non
 """
 
 
+@dataclass(frozen=True)
+class Stage:
+    """What an attempt is executed on: this process, made ready before it is known which."""
+
+    channel: SocketChannel
+    recorder: Recorder
+    capture: Capture
+
+
 def main(request: JobRequest, channel_fd: int, attempt_dir: Path) -> NoReturn:
     """Execute the request and end the process.
 
     Expects the supervisor's set-up: session, signals, limits, environment, working directory, and
     descriptors 1 and 2 led to its log pipes.
     """
-    code = EXIT_UNTOLD
-    try:
-        code = _main(request, channel_fd, attempt_dir)
-    except BaseException:
-        with suppress(OSError):
-            os.write(STDERR_FD, traceback.format_exc().encode("utf-8", "backslashreplace"))
-    finally:
-        os._exit(code)
+    _exit_with(lambda: _main(prepare(channel_fd), request, attempt_dir))
+
+
+def execute(stage: Stage, request: JobRequest, attempt_dir: Path) -> NoReturn:
+    """The same in a process that was prepared."""
+    _exit_with(lambda: _main(stage, request, attempt_dir))
+
+
+def prepare(channel_fd: int) -> Stage:
+    """Take the process over, for one attempt: its streams, logging, faults and randomness.
+
+    What differs between a fresh interpreter and a fork of the zygote is made equal.
+    """
+    channel = SocketChannel(channel_fd)
+    recorder = Recorder(channel)
+    capture = Capture(recorder)
+    random.seed()
+    with suppress(OSError, ValueError):  # descriptor 2 may be closed: then there is no dump
+        faulthandler.enable(STDERR_FD)
+    capture.install()
+    return Stage(channel, recorder, capture)
 
 
 def preload() -> None:
@@ -76,31 +99,30 @@ def preload() -> None:
         importlib.import_module(name)
 
 
-def _main(request: JobRequest, channel_fd: int, attempt_dir: Path) -> int:
-    channel = SocketChannel(channel_fd)
-    recorder = Recorder(channel)
-    capture = Capture(recorder)
-    _set_up(request)
-    capture.install()
+def _exit_with(work: Callable[[], int]) -> NoReturn:
+    code = EXIT_UNTOLD
+    try:
+        code = work()
+    except BaseException:
+        with suppress(OSError):
+            os.write(STDERR_FD, traceback.format_exc().encode("utf-8", "backslashreplace"))
+    finally:
+        os._exit(code)
+
+
+def _main(stage: Stage, request: JobRequest, attempt_dir: Path) -> int:
+    channel, recorder = stage.channel, stage.recorder
+    sys.argv = [request.file_name]
     recorder.emit(
         EventKind.HELLO, v=PROTOCOL_VERSION, pid=os.getpid(), python=platform.python_version()
     )
     last = _execute(request, channel, recorder)
     if channel.is_foreign:
         return EXIT_RESULT  # a fork by the pipeline came back here: it has nothing to say
-    capture.finish()
+    stage.capture.finish()
     if not channel.finish(last) and not _write_outcome(attempt_dir, last):
         return EXIT_UNTOLD
     return EXIT_RESULT if last["k"] == EventKind.RESULT else EXIT_FAILURE
-
-
-def _set_up(request: JobRequest) -> None:
-    """What differs between a fresh interpreter and a fork of the zygote is made equal."""
-    random.seed()
-    sys.argv = [request.file_name]
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    with suppress(OSError, ValueError):  # descriptor 2 may be closed: then there is no dump
-        faulthandler.enable(STDERR_FD)
 
 
 def _execute(request: JobRequest, channel: SocketChannel, recorder: Recorder) -> JsonObject:

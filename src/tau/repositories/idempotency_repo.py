@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import CursorResult, delete, select, tuple_, update
 
 from tau.core.database import Session
 from tau.models import IdempotencyKey
@@ -41,8 +41,15 @@ class IdempotencyRepository(Repository[SessionT]):
             .execution_options(synchronize_session=False)
         )
 
-    async def remove_old(self: "IdempotencyRepository[Session]", *, now: datetime) -> None:
-        """Free the keys of requests that nobody repeats any more."""
-        await self._session.execute(
-            delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEPT)
+    async def remove_old(
+        self: "IdempotencyRepository[Session]", *, now: datetime, limit: int
+    ) -> int:
+        """Free keys of requests that nobody repeats any more, so many at most; how many."""
+        key = (IdempotencyKey.tenant_id, IdempotencyKey.key)
+        some = select(*key).where(IdempotencyKey.created_at < now - KEPT).limit(limit)
+        removed = await self._session.execute(
+            delete(IdempotencyKey)
+            .where(tuple_(*key).in_(some))
+            .execution_options(synchronize_session=False)
         )
+        return removed.rowcount if isinstance(removed, CursorResult) else 0

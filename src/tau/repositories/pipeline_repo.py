@@ -27,10 +27,9 @@ _COUNT_RUN = (
     .values(run_count=_pipelines.c.run_count + 1)
     .returning(_pipelines.c.run_count)
 )
-_RUNS_OF_ONE = select(_pipelines.c.run_count).where(_pipelines.c.id == bindparam("pipeline"))
-_RUNS_OF_ALL = select(func.sum(_pipelines.c.run_count)).where(
-    _pipelines.c.tenant_id == bindparam("tenant")
-)
+_kept = _pipelines.c.run_count - _pipelines.c.removed_count
+_RUNS_OF_ONE = select(_kept).where(_pipelines.c.id == bindparam("pipeline"))
+_RUNS_OF_ALL = select(func.sum(_kept)).where(_pipelines.c.tenant_id == bindparam("tenant"))
 _FIND = (
     select(Pipeline, Version)
     .join(
@@ -186,7 +185,7 @@ class PipelineRepository(Repository[SessionT]):
         return int(counted.scalar_one())
 
     async def total_runs(self, pipeline_id: str | None = None) -> int:
-        """How many runs there have been, from the counters."""
+        """How many runs are kept, from the counters: those there have been but the removed."""
         if pipeline_id is not None:
             values = {"pipeline": pipeline_id}
             return int(await self._session.scalar(_RUNS_OF_ONE, values) or 0)

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Table, and_, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Table,
+    and_,
+    func,
+    insert,
+    select,
+    union_all,
+    update,
+)
 
 from tau.core.database import Session
 from tau.models import Run
@@ -67,10 +77,17 @@ class RunRepository(Repository[SessionT]):
     async def find_last(self, pipeline_id: str, statuses: Sequence[RunStatus] = ()) -> Run | None:
         """The newest run, of these statuses if any are given."""
         query = select(Run).where(Run.pipeline_id == pipeline_id)
-        if statuses:
-            query = query.where(Run.status.in_([str(status) for status in statuses]))
-        query = query.order_by(Run.number.desc()).limit(1)
-        return (await self._session.scalars(query)).one_or_none()
+        if not statuses:
+            newest = query.order_by(Run.number.desc()).limit(1)
+            return (await self._session.scalars(newest)).one_or_none()
+        found = [await self._find_last(pipeline_id, status) for status in statuses]
+        return max((run for run in found if run), key=lambda run: run.number, default=None)
+
+    async def _find_last(self, pipeline_id: str, status: RunStatus) -> Run | None:
+        query = select(Run).where(self._matching(pipeline_id, [status]))
+        return (
+            await self._session.scalars(query.order_by(Run.number.desc()).limit(1))
+        ).one_or_none()
 
     async def last_success_start(self, pipeline_id: str) -> datetime | None:
         """When the last successful run that was no backfill started."""
@@ -98,16 +115,27 @@ class RunRepository(Repository[SessionT]):
 
         Those of one pipeline go by their numbers, for which there is an index.
         """
-        query = _LINES.where(self._matching(pipeline_id, statuses))
-        if pipeline_id is None:
-            if cursor is not None:
-                query = query.where(Run.id < decode_cursor(cursor, str)[0])
-            query = query.order_by(Run.id.desc())
+        column: Any = Run.id if pipeline_id is None else Run.number
+        before: list[ColumnElement[bool]] = []
+        if cursor is not None:
+            kind = str if pipeline_id is None else int
+            before = [column < decode_cursor(cursor, kind)[0]]
+        if len(statuses) <= 1:
+            query = _LINES.where(self._matching(pipeline_id, statuses), *before)
         else:
-            if cursor is not None:
-                query = query.where(Run.number < decode_cursor(cursor, int)[0])
-            query = query.order_by(Run.number.desc())
-        found = await self._session.execute(query.limit(limit + 1))
+            # The newest of each status, since no index has several of them in the order of time.
+            newest = [
+                select(
+                    select(Run.id)
+                    .where(self._matching(pipeline_id, [status]), *before)
+                    .order_by(column.desc())
+                    .limit(limit + 1)
+                    .subquery()
+                )
+                for status in dict.fromkeys(statuses)
+            ]
+            query = _LINES.where(Run.id.in_(union_all(*newest)))
+        found = await self._session.execute(query.order_by(column.desc()).limit(limit + 1))
         rows = [RunLine(*row) for row in found]
         if len(rows) <= limit:
             return rows, None
@@ -137,18 +165,23 @@ class RunRepository(Repository[SessionT]):
             parts.append(Run.pipeline_id == pipeline_id)
         if statuses:
             parts.append(Run.status.in_([str(status) for status in statuses]))
+            # Says the same once more, in the words of the indexes.
+            if all(status.is_final for status in statuses):
+                parts.append(Run.finished_at.is_not(None))
+            elif not any(status.is_final for status in statuses):
+                parts.append(Run.finished_at.is_(None))
         return and_(*parts)
 
     async def list_bad(
         self, *, since: datetime | None, pipeline_id: str | None, limit: int
     ) -> list[Run]:
-        """Failed, timed out and crashed runs, the newest first."""
+        """Failed, timed out and crashed runs, what ended last first."""
         query = select(Run).where(self._mine(Run), Run.status.in_(_BAD))
         if since is not None:
             query = query.where(Run.finished_at >= since)
         if pipeline_id is not None:
             query = query.where(Run.pipeline_id == pipeline_id)
-        query = query.order_by(Run.id.desc()).limit(limit)
+        query = query.order_by(Run.finished_at.desc(), Run.id.desc()).limit(limit)
         return list((await self._session.scalars(query)).all())
 
     async def count_unfinished(self) -> dict[str, int]:
@@ -175,7 +208,9 @@ class RunRepository(Repository[SessionT]):
     async def list_pending(self, pipeline_id: str) -> list[Run]:
         """Runs of a pipeline that no attempt has been claimed for."""
         query = select(Run).where(
-            Run.pipeline_id == pipeline_id, Run.status.in_([*_CLAIMABLE, RunStatus.WAITING])
+            Run.pipeline_id == pipeline_id,
+            Run.status.in_([*_CLAIMABLE, RunStatus.WAITING]),
+            Run.finished_at.is_(None),
         )
         return list((await self._session.scalars(query.order_by(Run.number))).all())
 

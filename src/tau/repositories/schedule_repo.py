@@ -98,10 +98,14 @@ class ScheduleRepository(Repository[SessionT]):
         )
         return {row.id: row.run_count for row in await self._session.execute(query)}
 
-    async def list_pending(self, schedule_ids: Sequence[str]) -> dict[str, int]:
+    async def list_pending(self, due: Sequence[Scheduled]) -> dict[str, int]:
         """Schedules that have a run which did not start yet: its number."""
         query = select(_runs.c.schedule_id, _runs.c.number).where(
-            _runs.c.schedule_id.in_(schedule_ids), _runs.c.status.in_(_PENDING)
+            # By their pipelines' unfinished runs, of which there are few.
+            _runs.c.pipeline_id.in_([scheduled.pipeline.id for scheduled in due]),
+            _runs.c.finished_at.is_(None),
+            _runs.c.schedule_id.in_([scheduled.schedule.id for scheduled in due]),
+            _runs.c.status.in_(_PENDING),
         )
         return {row.schedule_id: row.number for row in await self._session.execute(query)}
 

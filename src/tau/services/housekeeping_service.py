@@ -1,15 +1,111 @@
-"""What the daemon tidies up by itself."""
+"""What the daemon tidies up by itself: request keys that have served, and runs of long ago.
+
+Removal goes in steps of a few milliseconds each with a pause after it, so that whoever wants to
+write meanwhile waits for one step at most. It may end anywhere and goes on the next time.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
 
 from tau.core.clock import Clock
+from tau.core.config import RetentionSettings
 from tau.core.database import Database
+from tau.core.ids import first_at
+from tau.repositories.history_repo import EndedRun, HistoryRepository
 from tau.repositories.idempotency_repo import IdempotencyRepository
+
+RUNS_AT_ONCE = 100
+EVENTS_AT_ONCE = 500
+KEYS_AT_ONCE = 500
+PAUSE_S = 0.005
 
 
 class HousekeepingService:
-    def __init__(self, db: Database, clock: Clock) -> None:
-        self._db, self._clock = db, clock
+    def __init__(self, db: Database, clock: Clock, *, retention: RetentionSettings) -> None:
+        self._db, self._clock, self._retention = db, clock, retention
+
+    async def tidy_up(self) -> None:
+        """All of it."""
+        await self.forget_old_keys()
+        await self.remove_old_runs()
 
     async def forget_old_keys(self) -> None:
         """Drop idempotency keys that have served their day."""
+        removed = KEYS_AT_ONCE
+        while removed == KEYS_AT_ONCE:
+            async with self._db.transaction() as session:
+                keys = IdempotencyRepository(session)
+                removed = await keys.remove_old(now=self._clock.now(), limit=KEYS_AT_ONCE)
+            await asyncio.sleep(PAUSE_S)
+
+    async def remove_old_runs(self) -> int:
+        """Remove the ended runs that are too old or too many, the oldest first; how many.
+
+        A pipeline's newest run and its last success stay. The totals of lists count what is
+        kept; the numbers of runs go on from the newest one.
+        """
+        kept: dict[str, set[str]] = {}
+        removed = await self._remove_by_age(kept)
+        async with self._db.read() as session:
+            large = await HistoryRepository(session).list_large(
+                runs=self._retention.runs_per_pipeline
+            )
+        for pipeline_id, newest in large:
+            up_to = newest - self._retention.runs_per_pipeline
+            removed += await self._remove_by_count(pipeline_id, up_to, kept)
+        return removed
+
+    async def _remove_by_age(self, kept: dict[str, set[str]]) -> int:
+        ended_before = self._clock.now() - timedelta(days=self._retention.days)
+        created_before = first_at(ended_before)
+        removed, after = 0, ""
+        while True:
+            async with self._db.read() as session:
+                found = await HistoryRepository(session).list_old(
+                    ended_before=ended_before,
+                    created_before=created_before,
+                    after=after,
+                    limit=RUNS_AT_ONCE,
+                )
+            if not found:
+                return removed
+            after = found[-1].id
+            removed += await self._remove(found, kept)
+
+    async def _remove_by_count(
+        self, pipeline_id: str, up_to: int, kept: dict[str, set[str]]
+    ) -> int:
+        removed = after = 0
+        while True:
+            async with self._db.read() as session:
+                found = await HistoryRepository(session).list_beyond(
+                    pipeline_id, up_to=up_to, after=after, limit=RUNS_AT_ONCE
+                )
+            if not found:
+                return removed
+            after = found[-1].number
+            removed += await self._remove(found, kept)
+
+    async def _remove(self, runs: Sequence[EndedRun], kept: dict[str, set[str]]) -> int:
+        """Remove these but the kept ones: first their events, then all else at once.
+
+        What is kept was looked up once for each pipeline: a newer success only frees an older.
+        """
+        async with self._db.read() as session:
+            for pipeline_id in {run.pipeline_id for run in runs} - kept.keys():
+                kept[pipeline_id] = await HistoryRepository(session).list_kept(pipeline_id)
+        run_ids = [run.id for run in runs if run.id not in kept[run.pipeline_id]]
+        if not run_ids:
+            return 0
+        removed = EVENTS_AT_ONCE
+        while removed == EVENTS_AT_ONCE:
+            async with self._db.transaction() as session:
+                removed = await HistoryRepository(session).remove_events(
+                    run_ids, limit=EVENTS_AT_ONCE
+                )
+            await asyncio.sleep(PAUSE_S)
         async with self._db.transaction() as session:
-            await IdempotencyRepository(session).remove_old(now=self._clock.now())
+            count = await HistoryRepository(session).remove_runs(run_ids)
+        await asyncio.sleep(PAUSE_S)
+        return count

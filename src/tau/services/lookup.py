@@ -87,7 +87,9 @@ def _raise_not_found(reference: str, found: Deployed) -> Run:
     name, count = found.pipeline.name, found.pipeline.run_count
     raise RunNotFound(
         f"No run {reference[:80]!r}.",
-        hint=f"{name} has {count} runs." if count else f"{name} never ran.",
+        hint=f"{name} has had {count} runs, of which [retention] keeps the newest."
+        if count
+        else f"{name} never ran.",
         next=[f"tau runs {name}" if count else f"tau run {name}"],
     )
 

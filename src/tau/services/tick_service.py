@@ -58,7 +58,7 @@ class TickService:
             if not due:
                 return 0
             numbers = await schedules.lock_run_counts(sorted({d.pipeline.id for d in due}))
-            pending = await schedules.list_pending([d.schedule.id for d in due])
+            pending = await schedules.list_pending(due)
             runs: list[dict[str, Any]] = []
             moves = []
             for scheduled in due:

@@ -84,5 +84,8 @@ class Worker(Protocol):
     async def kill(self, run_id: str, attempt: int, *, status: str, reason: str) -> None:
         """Ask for the end of the attempt's whole process tree."""
 
+    def renew(self) -> None:
+        """Say to all attempts that their owner lives; one with a leash ends itself without."""
+
     def forget(self, run_id: str, attempt: int) -> None:
-        """Delete what the attempt left on disk; called once its outcome is committed."""
+        """Have deleted what the attempt left on disk; called once its outcome is committed."""

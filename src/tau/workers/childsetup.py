@@ -24,8 +24,8 @@ CHANNEL_FD = 3
 NOTHING_TO_DO, FAILED_SETUP = 0, 71
 """The exit codes of a child that was given no attempt, and of one that failed to get ready."""
 
-_END_OF_PATH = b"\0"
-_MAX_PATH_BYTES = 8192
+_END_OF_WORD = b"\0"
+_READ_BYTES = 8192
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,17 @@ class Child:
     stdout: int
     stderr: int
 
-    def begin(self, attempt_dir: Path) -> None:
-        """Let it run that attempt: until then it waits, with no user code in it.
+    def prepare(self, attempt_dir: Path) -> None:
+        """Name it the attempt, so that it gets ready for it. It leaves no mark there."""
+        self._tell(os.fsencode(attempt_dir))
 
-        One that has died meanwhile is not told, and is seen to be dead by who watches it.
-        """
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self.channel, os.fsencode(attempt_dir) + _END_OF_PATH)
+    def begin(self) -> None:
+        """Let user code run: until then there is none in it."""
+        self._tell(b"go")
+
+    def _tell(self, word: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # who watches it will see that it is dead
+            os.write(self.channel, word + _END_OF_WORD)
 
     def dismiss(self) -> None:
         """End one that still waits."""
@@ -91,7 +95,6 @@ def _become_child(
     fresh_interpreter: bool,
     rehearsed: bool,
 ) -> NoReturn:
-    code = FAILED_SETUP
     try:
         _take_descriptors(*descriptors)
         processes.reset_signals()
@@ -102,38 +105,44 @@ def _become_child(
             os._exit(FAILED_SETUP)  # it died before the parent-death signal was set
         if rehearsed:
             rehearse()
-        attempt_dir = _wait_for_begin()
-        if attempt_dir is None:
-            code = NOTHING_TO_DO
-        else:
-            _run(attempt_dir, fresh_interpreter=fresh_interpreter)
+        _run(fresh_interpreter=fresh_interpreter)
     except BaseException:
         os.write(2, traceback.format_exc().encode("utf-8", "backslashreplace"))
     finally:
-        os._exit(code)
+        os._exit(FAILED_SETUP)
 
 
-def _wait_for_begin() -> Path | None:
-    """The attempt to run, None where the supervisor has none."""
-    path = b""
-    while not path.endswith(_END_OF_PATH):
-        data = os.read(CHANNEL_FD, _MAX_PATH_BYTES)
-        if not data:
-            return None
-        path += data
-    return Path(os.fsdecode(path.removesuffix(_END_OF_PATH)))
-
-
-def _run(attempt_dir: Path, *, fresh_interpreter: bool) -> NoReturn:
+def _run(*, fresh_interpreter: bool) -> NoReturn:
+    """Get as ready as can be at each point, and run user code once that is allowed."""
+    orders = _Orders()
+    stage = None if fresh_interpreter else runtime.prepare(CHANNEL_FD)
+    attempt_dir = Path(os.fsdecode(orders.next()))
     request = JobRequest.read(attempt_dir)
     _enter(request.env, attempt_dir)
     _limit(request.limits)
-    if fresh_interpreter:
+    orders.next()
+    if stage is None:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until the new image takes it
         command = [sys.executable, "-P", "-m", __name__, str(attempt_dir), str(CHANNEL_FD)]
         os.execve(sys.executable, command, request.env)  # noqa: S606 - no shell is wanted
     _dump_stacks_on_signal(attempt_dir)
-    runtime.main(request, CHANNEL_FD, attempt_dir)
+    runtime.execute(stage, request, attempt_dir)
+
+
+class _Orders:
+    """What the supervisor says before user code runs; its silence for good ends this process."""
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    def next(self) -> bytes:
+        while _END_OF_WORD not in self._data:
+            data = os.read(CHANNEL_FD, _READ_BYTES)
+            if not data:
+                os._exit(NOTHING_TO_DO)
+            self._data += data
+        word, _, self._data = self._data.partition(_END_OF_WORD)
+        return word
 
 
 def _take_descriptors(channel: int, out: int, err: int) -> None:

@@ -1,6 +1,7 @@
 """The daemon's side of one attempt: delivers its spool, answers it, decides when it is over."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -29,6 +30,7 @@ class Following:
         self._unannounced: Link | None = None
         self._answering: set[asyncio.Task[None]] = set()
         self._stopped = False
+        self._record: ExitRecord | None = None
         self.is_over = False
         """Whether the supervisor is gone for good, so that nothing can happen any more."""
         self.wish: tuple[str, str] | None = None
@@ -55,6 +57,11 @@ class Following:
         if self._link is not None:
             self._link.kill(status, reason)
 
+    def renew(self) -> None:
+        """Say that the daemon lives, if the supervisor is there to hear it."""
+        if self._link is not None:
+            self._link.send({"k": "renew"})
+
     def stop(self) -> None:
         """Let `until_end` raise WorkerStopped."""
         self._stopped = True
@@ -77,12 +84,12 @@ class Following:
             if self._unannounced is not None:
                 deadline = clock.time()
                 await self._announce(self._unannounced)
-            elif self._link is None and _find_record(self._directory) is not None:
+            elif self._link is None and self._find_record() is not None:
                 deadline = clock.time()  # it came and went without reaching us
             self.is_over = self._link is None and clock.time() >= deadline and self._is_dead()
             await self._deliver()
             if self.is_over:
-                return self._record()
+                return self._outcome()
 
     def close(self) -> None:
         """Let go of the attempt; its supervisor goes on."""
@@ -120,14 +127,22 @@ class Following:
         if lock is None:
             return False
         try:
-            if _find_record(self._directory) is None:
+            if self._find_record() is None:
                 attempt_files.bury(self._directory)
         finally:
             os.close(lock)
         return True
 
-    def _record(self) -> ExitRecord:
-        record = _find_record(self._directory)
+    def _find_record(self) -> ExitRecord | None:
+        """What the supervisor wrote, which it does once."""
+        if self._record is None:
+            # What no supervisor writes is no record.
+            with contextlib.suppress(ValueError, TypeError):
+                self._record = ExitRecord.find(self._directory)
+        return self._record
+
+    def _outcome(self) -> ExitRecord:
+        record = self._find_record()
         if record is not None:
             return record
         trouble = attempt_files.supervisor_trouble(self._directory)
@@ -190,10 +205,3 @@ class SpoolReader:
             except FileNotFoundError:
                 return b""
         return os.pread(self._file, size, self.offset)
-
-
-def _find_record(directory: Path) -> ExitRecord | None:
-    try:
-        return ExitRecord.find(directory)
-    except (ValueError, TypeError):
-        return None  # not what a supervisor writes

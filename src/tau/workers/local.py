@@ -2,16 +2,12 @@
 
 import asyncio
 import contextlib
-import itertools
 import logging
-import os
-import shutil
-import stat
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tau.pipeline.protocol import ExitRecord, JobRequest
 from tau.workers import attempt_files, processes
@@ -19,13 +15,12 @@ from tau.workers.base import AttemptListener, LaunchRefused
 from tau.workers.following import Following
 from tau.workers.launchers import Launcher, LaunchFailed, SpawnLauncher
 from tau.workers.links import AttemptKey, Link, LinkServer, socket_path
+from tau.workers.trash import Trash
 from tau.workers.zygote_launcher import ZygoteLauncher
 
 logger = logging.getLogger("tau.workers")
 
 StartMethod = Literal["auto", "fork", "spawn"]
-
-_TRASH = "trash"
 
 
 class LocalWorker:
@@ -57,16 +52,12 @@ class LocalWorker:
         self._parked: dict[AttemptKey, asyncio.Future[Following | None]] = {}
         self._server: LinkServer | None = None
         self._control_socket: Path | None = None
-        self._removals: set[asyncio.Future[None]] = set()
-        self._trash_numbers = itertools.count()
+        self._trash = Trash(self._home / "trash")
 
     async def start(self) -> None:
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self._home / "runs").mkdir(mode=0o700, exist_ok=True)
-        trash = self._home / _TRASH
-        trash.mkdir(mode=0o700, exist_ok=True)
-        for grave in trash.iterdir():
-            self._remove_soon(grave)
+        self._trash.open()
         self._control_socket = socket_path(self._home)
         self._server = LinkServer(self._control_socket, self._serve)
         await self._server.start()
@@ -79,7 +70,7 @@ class LocalWorker:
             await self._server.stop()
             self._server = None
         await self._launcher.stop()
-        await asyncio.gather(*self._removals, return_exceptions=True)
+        await self._trash.emptied()
 
     async def run(self, request: JobRequest, listener: AttemptListener) -> ExitRecord:
         """Execute one attempt. One that was started before is followed, never started again."""
@@ -90,6 +81,8 @@ class LocalWorker:
             async with self._turns:
                 if following.wish is not None:
                     return _never_started(request, *following.wish)
+                if directory in self._trash:  # what was refused may be asked for again
+                    await self._trash.emptied()
                 if not _lay_out(directory, request):
                     return await following.until_end(attach_within=0)
                 return await self._launch_and_follow(directory, following)
@@ -107,15 +100,13 @@ class LocalWorker:
         if following is not None:
             following.kill(status, reason)
 
+    def renew(self) -> None:
+        for following in self._followed.values():
+            following.renew()
+
     def forget(self, run_id: str, attempt: int) -> None:
-        """Delete the attempt's directory; one that still runs is ended, since nobody waits."""
-        directory = attempt_files.attempt_dir(self._home, run_id, attempt)
-        grave = self._home / _TRASH / f"{os.getpid()}-{time.time_ns()}-{next(self._trash_numbers)}"
-        with contextlib.suppress(FileNotFoundError):
-            directory.rename(grave)
-            self._remove_soon(grave)
-        with contextlib.suppress(OSError):  # other attempts of the run are still there
-            directory.parent.rmdir()
+        """Have the attempt's directory deleted; one that runs is ended, since nobody waits."""
+        self._trash.throw(attempt_files.attempt_dir(self._home, run_id, attempt))
         parked = self._parked.get((run_id, attempt))
         if parked is not None and not parked.done():
             parked.set_result(None)
@@ -161,7 +152,7 @@ class LocalWorker:
 
     async def _claimed(self, link: Link) -> Following | None:
         directory = attempt_files.attempt_dir(self._home, *link.key)
-        if not directory.exists():
+        if directory in self._trash or not directory.exists():
             return None
         claim: asyncio.Future[Following | None] = asyncio.get_running_loop().create_future()
         self._parked[link.key] = claim
@@ -170,11 +161,6 @@ class LocalWorker:
         finally:
             if self._parked.get(link.key) is claim:
                 del self._parked[link.key]
-
-    def _remove_soon(self, path: Path) -> None:
-        removal = asyncio.get_running_loop().run_in_executor(None, _remove_tree, path)
-        self._removals.add(removal)
-        removal.add_done_callback(self._removals.discard)
 
 
 def _lay_out(directory: Path, request: JobRequest) -> bool:
@@ -195,15 +181,3 @@ def _never_started(request: JobRequest, status: str, reason: str) -> ExitRecord:
         started_at=now,
         ended_at=now,
     )
-
-
-def _remove_tree(path: Path) -> None:
-    def unlock(function: Any, name: str, _: Any) -> None:
-        """A folder that user code has closed to its owner is opened, once."""
-        with contextlib.suppress(OSError):
-            os.chmod(Path(name).parent, stat.S_IRWXU)
-            os.chmod(name, stat.S_IRWXU)
-            function(name)
-
-    if path.exists():
-        shutil.rmtree(path, onerror=unlock)

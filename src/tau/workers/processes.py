@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 
 SUPPORTS_FORK = sys.platform == "linux"
@@ -14,7 +15,7 @@ SUPPORTS_FORK = sys.platform == "linux"
 _PASSED_VARIABLES = (
     "PATH", "HOME", "TMPDIR", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH",
 )  # fmt: skip
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None, use_errno=True) if SUPPORTS_FORK else None
@@ -64,9 +65,10 @@ def new_session() -> None:
 def ignore_terminal_signals() -> None:
     """What a terminal or a service manager sends to all processes does not end this one.
 
-    Whatever else the parent of this one ignored is as it is by default again.
+    Whatever else the parent of this one ignored is as it is by default again, but SIGPIPE and
+    SIGXFSZ, which any Python ignores.
     """
-    for number in signal.valid_signals() - {signal.SIGXFSZ}:
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
     for number in _IGNORED:
@@ -76,11 +78,9 @@ def ignore_terminal_signals() -> None:
 def reset_signals() -> None:
     """What a fresh interpreter would find, in a fork of a process that used this module."""
     signal.set_wakeup_fd(-1)
-    for number in (*_IGNORED, signal.SIGCHLD):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -133,3 +133,8 @@ def spawn_module(
     finally:
         if source is not None:
             os.close(source)
+
+
+def boot_time() -> float:
+    """Seconds on a clock that nobody sets and that goes on while the machine is suspended."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

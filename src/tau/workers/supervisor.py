@@ -107,6 +107,7 @@ def _supervise(attempt_dir: Path, child: Child, wake_fd: int) -> NoReturn:
 
 def _watch(attempt_dir: Path, child: Child, wake_fd: int) -> Watch | None:
     """The attempt from lock to outcome; None where it is not to be started."""
+    child.prepare(attempt_dir)
     lock = attempt_files.lock_to_start(attempt_dir)
     if lock is None:
         child.dismiss()
@@ -114,7 +115,7 @@ def _watch(attempt_dir: Path, child: Child, wake_fd: int) -> Watch | None:
     request = JobRequest.read(attempt_dir)
     spool = Spool(attempt_files.mark_started(attempt_dir), request.limits)
     started_at = time.time()
-    child.begin(attempt_dir)
+    child.begin()
     watch = Watch(request, child, spool=spool, wake_fd=wake_fd)
     watch.until_all_have_ended()
     _store(attempt_dir, _conclude(watch, attempt_dir, started_at))

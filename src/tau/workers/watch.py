@@ -25,6 +25,7 @@ from tau.workers.spool import Spool
 from tau.workers.streams import LineSource, Outbox, read_available
 
 REAP_S = 10.0
+_LEASH_LOOK_S = 1.0
 
 _PAUSE_S = 0.05  # between two reads from a child that has flooded its log
 _MAX_UNREAD_ANSWER_BYTES = 4 * 1024 * 1024
@@ -62,6 +63,8 @@ class Watch:
         self._answers = Outbox(child.channel)
         timeout = request.limits.timeout_s
         self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._leash_ends: float | None = None
+        self._renew_leash()
         self._leave_by: float | None = None
         self._resume_at: float | None = None
 
@@ -97,6 +100,8 @@ class Watch:
         if self._deadline is not None and now >= self._deadline:
             reason = f"no end within {self.request.limits.timeout_s:g} s"
             self._end(RunStatus.TIMEOUT, reason, dump=True)
+        if self._leash_ends is not None and processes.boot_time() >= self._leash_ends:
+            self._end(RunStatus.CRASHED, "its daemon was not heard of any more")
         if self.intake.last is not None:
             # It has said its last word: what keeps the process alive is not worth the deadline.
             self._leave_by = self._leave_by or now + max(self.request.limits.grace_s, 1.0)
@@ -116,6 +121,7 @@ class Watch:
             self.control.due,
             self._resume_at,
             None if begun else self._deadline,
+            None if begun or self._leash_ends is None else time.monotonic() + _LEASH_LOOK_S,
             None if begun else self._leave_by,
         )
         known = [due for due in dues if due is not None]
@@ -170,11 +176,17 @@ class Watch:
             status = message.get("status")
             known = status if status in FINAL_STATUSES else RunStatus.CANCELLED
             self._end(str(known), str(message.get("reason") or "killed"))
+        elif kind == "renew":
+            self._renew_leash()
         elif kind == "answer":
             if message.get("secret"):
                 self.redactor.add(message.get("value"))
             answer = {name: value for name, value in message.items() if name != "k"}
             self._answer_child(encode_line(answer))
+
+    def _renew_leash(self) -> None:
+        leash = self.request.limits.leash_s
+        self._leash_ends = None if leash is None else processes.boot_time() + leash
 
     def _answer_child(self, line: bytes) -> None:
         if len(self._answers) > _MAX_UNREAD_ANSWER_BYTES:
