@@ -23,7 +23,6 @@ Events (times `ts` are Unix seconds as float):
   {"k":"result","ts","value","reason"?,"state"?}          the last one of an attempt that returned
   {"k":"failure","ts","failure":{…}}                      the last one of an attempt that raised
   {"k":"truncated","ts","dropped","bytes"}                made by the supervisor at its log cap
-  {"k":"state","ts","status","reason"?,…}                 made by the daemon
 
 Requests up: {"k":"request","id":1,"op":"secret","args":{"name":"X"}}; ops: secret, state.
 Answers down: {"id":1,"ok":true,"value":…,"secret":true?} or {"id":1,"ok":false,"error":{…}}.

@@ -83,4 +83,3 @@ class EventKind(StrEnum):
     RESULT = "result"
     FAILURE = "failure"
     TRUNCATED = "truncated"
-    STATE = "state"
