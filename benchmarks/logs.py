@@ -31,21 +31,21 @@ def measure() -> list[Figure]:
             storing.append(time.time() - run["result"]["ended_at"])
             printing.append(run["result"]["printing_s"])
         path = f"/api/v1/runs/{run['id']}/logs"
-        page = _reads(connection, f"{path}?limit=100", expected=100)
-        search = _reads(connection, f"{path}?limit=100&grep=line%2012345:", expected=1)
+        page = _reads(connection, path)
+        search = _reads(connection, f"{path}?grep=line%2012345:")
     return [
         Figure("40,000 lines: to print them", "s", Samples(printing)),
         Figure("40,000 lines: from there to stored", "s", Samples(storing)),
-        Figure("40,000 lines: a page of 100", "ms", page),
+        Figure("40,000 lines: the newest page", "ms", page),
         Figure("40,000 lines: a search", "ms", search),
     ]
 
 
-def _reads(connection: Connection, path: str, *, expected: int) -> Samples:
+def _reads(connection: Connection, path: str) -> Samples:
     times = []
     for _ in range(READS + 1):
         begin = time.perf_counter()
         answer = connection.call("GET", path)
         times.append((time.perf_counter() - begin) * 1e3)
-        assert len(answer["items"]) == expected, answer
+        assert answer["logs"], answer
     return Samples(times[1:])

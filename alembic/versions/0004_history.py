@@ -16,7 +16,7 @@ INDEXES = {
     "ix_runs_bad_of_pipeline": (["pipeline_id", "finished_at", "id"], BAD),
     "ix_runs_ended": (["tenant_id", "status", "id"], ENDED),
     "ix_runs_ended_of_pipeline": (["pipeline_id", "status", "number"], ENDED),
-    "ix_runs_unfinished": (["pipeline_id", "number"], UNFINISHED),
+    "ix_runs_unfinished": (["tenant_id", "pipeline_id", "number"], UNFINISHED),
 }
 
 

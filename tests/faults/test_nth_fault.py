@@ -4,6 +4,7 @@ After each fault the caller asks again, as clients and the daemon's loops do. At
 an invariant be broken, and in the end all is as if nothing had happened.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from tau.core.database import Database
 from tau.core.ids import UlidFactory
 from tau.core.signals import Signals
 from tau.core.source_cache import SourceCache
-from tau.errors import RunAlreadyFinal, StoreUnavailable
+from tau.errors import PipelineNotFound, RunAlreadyFinal, StoreUnavailable
 from tau.pipeline.protocol import ExitRecord, JobRequest, Limits
 from tau.schemas.base import Change
 from tau.schemas.pipeline import DeploymentCreate
@@ -48,7 +49,7 @@ class Files:
     """Stands for the worker: answers each inspection with the specs that the source spells."""
 
     async def run(self, request: JobRequest, listener: AttemptListener) -> ExitRecord:
-        name, retries, schedule = Path(request.source_path).read_text().split(",")
+        name, retries, schedule = _read(request.source_path).split(",")
         found = spec(name, retries=int(retries), retry_delay=1.0, schedule=schedule)
         return ExitRecord(
             run_id=request.run_id,
@@ -60,6 +61,10 @@ class Files:
 
     def forget(self, run_id: str, attempt: int) -> None:
         return None
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text()
 
 
 class Recording(Signals):
@@ -149,7 +154,8 @@ class Day:
         return lambda: self._deploys.deploy(request, ACTOR, idempotency_key=key)
 
     async def _undeploy(self) -> None:
-        await self._versions.undeploy(self.name, Change(), ACTOR)
+        with contextlib.suppress(PipelineNotFound):  # asked again: it was done
+            await self._versions.undeploy(self.name, Change(), ACTOR)
 
     def _create(self) -> Step:
         key = self._key()
@@ -164,7 +170,8 @@ class Day:
             try:
                 await self._runs.cancel(f"{self.name}#{number}", Change(), ACTOR)
             except RunAlreadyFinal as error:
-                assert error.details["run_status"] == "cancelled"
+                if error.details["run_status"] != "cancelled":
+                    raise
 
         return cancel
 
@@ -214,13 +221,7 @@ class Day:
         self.clock.advance(2)
         async for step in self._attempt(number, {"status": "success"}):
             yield step
-        [claim] = await self._unknown(refused)
-        assert claim.fence > refused.fence
-
-    async def _unknown(self, claim: Claim) -> list[Claim]:
-        """A late word of an attempt that was given up changes nothing."""
-        await self._execution.requeue(claim, "late")
-        return [Claim(**(claim.__dict__ | {"fence": claim.fence + 1}))]
+        yield lambda: self._execution.requeue(refused, "a late word changes nothing")
 
 
 async def live(day: Day, invariants: Invariants, fault: Fault, *, before_commit: bool) -> None:
@@ -286,5 +287,5 @@ async def test_a_fault_at_each_place_changes_nothing(
     assert n > 20
     statuses = [row[1] for row in expected[0]]
     assert statuses == [
-        "success", "failed", "cancelled", "cancelled", "success", "success", "queued",
+        "success", "failed", "cancelled", "cancelled", "success", "success", "cancelled",
     ]  # fmt: skip

@@ -229,6 +229,37 @@ async def test_launches_that_are_refused_do_not_go_on_for_ever(
     assert "no memory" in run.status_reason
 
 
+async def test_what_was_lost_after_its_start_is_not_queued_again(
+    database: Database, execution: ExecutionService, queue: Queue
+) -> None:
+    await add_pipeline(database, retries=1)
+    run_id = await queue()
+    claim = await claim_one(execution)
+    await execution.record([Started(claim=claim, pid=1, at=START)])
+    await execution.requeue(claim, "nothing is left of it")
+    assert (await load(database, run_id)).status == "retrying"
+    [attempt] = await attempts(database, run_id)
+    assert (attempt.status, attempt.reason) == ("crashed", "nothing is left of it")
+
+
+async def test_an_attempt_that_was_given_up_moves_no_offset(
+    database: Database, execution: ExecutionService, queue: Queue, clock: FakeClock
+) -> None:
+    await add_pipeline(database)
+    run_id = await queue()
+    old = await claim_one(execution)
+    await execution.requeue(old, "no fork")
+    clock.advance(2)
+    new = await claim_one(execution)
+    await execution.record([Told(claim=old, lines=[line(1)], offset=50)])
+    await execution.record(
+        [Ended(claim=old, record=record(old)), Started(claim=new, pid=1, at=START)]
+    )
+    assert (await load(database, run_id)).status == "running"
+    [attempt] = await attempts(database, run_id)
+    assert (attempt.status, attempt.spool_offset, attempt.log_lines) == ("running", 0, 0)
+
+
 async def test_retries_with_delay_and_backoff(
     database: Database, execution: ExecutionService, queue: Queue, clock: FakeClock
 ) -> None:
@@ -284,6 +315,26 @@ async def test_state_is_kept_by_the_newest_run_that_succeeds(
     assert run.status == "success"
     assert run.status_reason is not None
     assert "#2" in run.status_reason
+
+
+async def test_state_of_runs_that_end_at_once_is_that_of_the_newest(
+    database: Database, clock: FakeClock, queue: Queue
+) -> None:
+    nodes = [
+        ExecutionService(database, clock, owner=f"node-{n}", signals=Signals()) for n in range(4)
+    ]
+    for name in ("p1", "p2", "p3", "p4", "p5"):
+        pipeline_id = await add_pipeline(database, name)
+        for _ in nodes:
+            await queue(name)
+        claims = [(await node.claim(limit=1))[0] for node in nodes]
+        await asyncio.gather(
+            *(
+                node.record([Ended(claim=claim, record=record(claim, state={"n": claim.number}))])
+                for node, claim in zip(nodes, claims, strict=True)
+            )
+        )
+        assert await nodes[0].state(pipeline_id) == {"data": {"n": 4}, "run_number": 4}
 
 
 async def test_a_failed_run_keeps_no_state(

@@ -16,10 +16,16 @@ import pytest
 from tests.fixtures.attempts import Listener, alive, job, marks, noted_pids, zygote_pids
 from tests.fixtures.waiting import eventually, eventually_async
 
-from tau.pipeline.protocol import REQUEST_FILE, JobRequest
+from tau.pipeline.protocol import LOCK_FILE, REQUEST_FILE, JobRequest
 from tau.workers import attempt_files
 from tau.workers.attempt_files import attempt_dir
-from tau.workers.base import Answer, AttemptLost, LaunchRefused, WorkerStopped
+from tau.workers.base import (
+    Answer,
+    AttemptLost,
+    AttemptUnknown,
+    LaunchRefused,
+    WorkerStopped,
+)
 from tau.workers.local import LocalWorker
 
 COUNTING = """
@@ -307,8 +313,55 @@ async def test_adopting_what_was_laid_out_and_never_launched(
 
 
 async def test_adopting_what_is_not_there(worker: LocalWorker) -> None:
-    with pytest.raises(AttemptLost):
+    with pytest.raises(AttemptUnknown):
         await worker.adopt("run-1", 1, Listener(), offset=0)
+
+
+async def test_forgetting_all_but_what_is_waited_for(
+    worker: LocalWorker, home: Path, tmp_path: Path
+) -> None:
+    listener = Listener()
+    running = asyncio.create_task(worker.run(job(tmp_path, COUNTING, run_id="kept"), listener))
+    await eventually_async(lambda: listener.lines)
+    for run_id, attempt in (("kept", 2), ("ended", 1), ("ended", 2)):
+        attempt_files.create(attempt_dir(home, run_id, attempt), job(tmp_path, COUNTING))
+    (home / "runs" / "empty").mkdir()
+    (home / "runs" / "a file").touch()
+
+    worker.forget_all_but({("kept", 1)})
+
+    def left() -> list[str]:
+        return sorted(str(path.relative_to(home / "runs")) for path in home.glob("runs/*/[0-9]"))
+
+    await eventually_async(lambda: left() == ["kept/1"])
+    assert sorted(path.name for path in (home / "runs").iterdir()) == ["a file", "kept"]
+    (tmp_path / "go").touch()
+    assert (await running).status == "success"
+
+
+def test_a_lock_of_another_directory_allows_no_start(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory of a refused attempt makes way for a new one while a late supervisor looks."""
+    directory = attempt_dir(home, "run-1", 1)
+    home.mkdir()
+    (home / "runs").mkdir()
+    attempt_files.create(directory, job(tmp_path, COUNTING))
+    listdir = os.listdir
+
+    def replaced(path: Path) -> list[str]:
+        directory.rename(tmp_path / "grave")
+        attempt_files.create(directory, job(tmp_path, COUNTING))
+        (directory / LOCK_FILE).touch()
+        return listdir(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "listdir", replaced)
+        assert attempt_files.lock_to_start(directory) is None
+
+    lock = attempt_files.lock_to_start(directory)
+    assert lock is not None
+    os.close(lock)
 
 
 async def test_a_supervisor_that_fails_by_itself_says_why(

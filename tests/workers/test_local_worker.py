@@ -347,6 +347,23 @@ async def test_forget_deletes_what_was_left(
     assert list((home / "trash").iterdir()) == []
 
 
+async def test_what_was_refused_can_be_asked_for_again_at_once(
+    make_worker: Any, tmp_path: Path
+) -> None:
+    worker = await make_worker(attach_timeout=0.5)
+    await worker.run(job(tmp_path, QUICK, run_id="run-0"), Listener())  # the zygote is up then
+    (zygote,) = zygote_pids()
+    os.kill(zygote, signal.SIGSTOP)
+    with pytest.raises(LaunchRefused):
+        await worker.run(job(tmp_path, HELLO), Listener())
+
+    worker.forget("run-1", 1)
+    record = await worker.run(job(tmp_path, HELLO), Listener())
+
+    assert record.status == "success"
+    assert marks(tmp_path) == ["ran"]
+
+
 async def test_forgetting_a_running_attempt_ends_it(worker: LocalWorker, tmp_path: Path) -> None:
     source = "@pipeline\ndef main(ctx):\n    note_pid()\n    time.sleep(60)"
     running = asyncio.create_task(worker.run(job(tmp_path, source), Listener()))

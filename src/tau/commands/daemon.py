@@ -1,4 +1,4 @@
-"""The commands of `taud`: start, stop, status."""
+"""The commands of `taud`: start, stop, status, doctor."""
 
 from tau.commands.options import FIELDS
 from tau.commands.spec import Command, Option, Output
@@ -65,4 +65,19 @@ STATUS = Command(
     program="taud",
 )
 
-COMMANDS = (START, STOP, STATUS)
+DOCTOR = Command(
+    name="doctor",
+    group="daemon",
+    summary="Say what is wrong with this home, its store, its daemon or this machine.",
+    params=(FIELDS,),
+    output=Output(
+        description="One line a check; `ok` where all are well.",
+        keys=("ok", "checks"),
+        rows="checks",
+        row_keys=("name", "ok", "message", "hint"),
+    ),
+    examples=("taud doctor", "taud doctor -o table"),
+    program="taud",
+)
+
+COMMANDS = (START, STOP, STATUS, DOCTOR)

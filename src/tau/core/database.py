@@ -176,7 +176,14 @@ def _sqlite_engine(url: str, use: Use, *, busy_s: float) -> AsyncEngine:
     return engine
 
 
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """SQLite's file of a store that no daemon has open; nothing is written, not even beside it."""
+    # Without a log that was left over there is nothing to recover, and none is to be made.
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    return sqlite3.connect(f"file:{path}?{'mode=ro' if has_log else 'immutable=1'}", uri=True)
+
+
 def integrity_check(path: Path) -> str:
     """SQLite's quick_check of a store that nobody has open; "ok" or what is wrong."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+    with closing(open_read_only(path)) as connection:
         return str(connection.execute("PRAGMA quick_check").fetchone()[0])

@@ -1,6 +1,6 @@
 """Ids: ULIDs, so that sorting by id is sorting by time, also within a millisecond."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from ulid import ULID
@@ -30,6 +30,7 @@ class UlidFactory:
 
 def first_at(moment: datetime) -> str:
     """The lowest id of that time: whatever was made before has a lower one."""
+    moment = max(moment, datetime.fromtimestamp(0, UTC))
     return str(ULID.from_bytes(ULID.from_datetime(moment).bytes[:6] + bytes(10))).lower()
 
 

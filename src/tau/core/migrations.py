@@ -1,12 +1,13 @@
 """Brings the store to this version's schema at start; refuses a store that is newer."""
 
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
-from tau.core.database import Database
+from tau.core.database import Database, open_read_only
 from tau.core.refusals import mapped_errors
 from tau.errors import StoreNewerThanCode
 
@@ -19,10 +20,7 @@ async def upgrade(database: Database) -> str:
 
     Alembic is imported only where there is something to do: it costs a fifth of a second.
     """
-    with mapped_errors():
-        async with database.engine.connect() as connection:
-            current = await connection.run_sync(current_revision)
-            await connection.rollback()
+    current = await find_revision(database)
     if current == HEAD:
         return HEAD
     if current is not None and current not in known_revisions():
@@ -35,6 +33,25 @@ async def upgrade(database: Database) -> str:
         async with database.engine.begin() as connection:
             await connection.run_sync(_upgrade)
     return HEAD
+
+
+async def find_revision(database: Database) -> str | None:
+    """The store's revision; None for an empty store. Raises StoreUnavailable."""
+    with mapped_errors():
+        async with database.engine.connect() as connection:
+            revision = await connection.run_sync(current_revision)
+            await connection.rollback()
+    return revision
+
+
+def file_revision(path: Path) -> str | None:
+    """The revision of a SQLite file that no daemon has open. Raises sqlite3.Error."""
+    with closing(open_read_only(path)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE name='alembic_version'")
+        if tables.fetchone() is None:
+            return None
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return str(row[0]) if row else None
 
 
 def current_revision(connection: Connection) -> str | None:

@@ -6,6 +6,7 @@ HANDLERS = {
     "start": "tau.daemon.control:start",
     "stop": "tau.daemon.control:stop",
     "status": "tau.daemon.control:status",
+    "doctor": "tau.daemon.doctor:doctor",
 }
 
 main = build_app("taud", HANDLERS)

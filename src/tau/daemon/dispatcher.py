@@ -55,7 +55,9 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Adopt what an earlier daemon left, then claim."""
-        for claim, offset in await self._execution.unfinished():
+        unfinished = await self._execution.unfinished()
+        self._executor.forget_all_but([claim for claim, _ in unfinished])
+        for claim, offset in unfinished:
             logger.info("adopting %s, attempt %d", claim.reference, claim.attempt)
             self._follow(claim, self._executor.adopt(claim, offset))
         self._loops = [
@@ -129,23 +131,26 @@ class Dispatcher:
         """Kill what somebody wants to end; another daemon may have taken the wish."""
         while True:
             waiter = self._signals.listen(CANCEL)
-            sleep = self._longest_sleep
             try:
-                if not await self._kill_cancelled():
-                    sleep = CLAIM_SETTLES_S
+                sleep = await self._kill_cancelled()
                 self._cancels.over()
             except Exception as error:
                 self._cancels.met(error)
                 sleep = RETRY_S
             await self._signals.wait(waiter, within=sleep)
 
-    async def _kill_cancelled(self) -> bool:
-        """Pass the wishes on; False where one is for a claim that is only just being followed."""
-        everyone = True
-        for run_id, reason in await self._execution.to_kill():
-            everyone = everyone and run_id in self._active
+    async def _kill_cancelled(self) -> float:
+        """Pass the wishes on; how long to sleep then (seconds).
+
+        One is lost on an attempt that is only just being begun: so each is passed on again until
+        its run has ended.
+        """
+        wishes = await self._execution.to_kill()
+        for run_id, reason in wishes:
             await self.kill(run_id, RunStatus.CANCELLED, reason)
-        return everyone
+        if any(run_id not in self._active for run_id, _ in wishes):
+            return CLAIM_SETTLES_S
+        return RETRY_S if wishes else self._longest_sleep
 
     async def _claim(self, *, told: bool) -> float:
         """Fill the free slots; how long to sleep if nothing wakes us (seconds).
@@ -173,10 +178,10 @@ class Dispatcher:
         What is followed now was not lost; it may end while the store is asked.
         """
         followed = set(self._active)
-        for claim, _ in await self._execution.unfinished():
+        for claim, offset in await self._execution.unfinished():
             if claim.run_id not in followed:
                 logger.warning("taking up the claim of %s", claim.reference)
-                self._follow(claim, self._executor.execute(claim))
+                self._follow(claim, self._executor.adopt(claim, offset))
         self._unsure = False
 
     async def _until_due(self) -> float:

@@ -15,7 +15,7 @@ from tau.pipeline.protocol import ExitRecord, JobRequest, Limits
 from tau.services.execution_service import Ended, ExecutionService, Started, Told
 from tau.services.outcome import Claim, crash
 from tau.services.secret_service import SecretService
-from tau.workers.base import Answer, AttemptLost, LaunchRefused, Worker
+from tau.workers.base import Answer, AttemptLost, AttemptUnknown, LaunchRefused, Worker
 
 logger = logging.getLogger("tau.executor")
 
@@ -58,6 +58,10 @@ class Executor:
         )
         await self._see_through(claim, following)
 
+    def forget_all_but(self, claims: Sequence[Claim]) -> None:
+        """Clear away what is left of other attempts: their outcomes are stored."""
+        self._worker.forget_all_but({(claim.run_id, claim.attempt) for claim in claims})
+
     def renew(self) -> None:
         """Say to all attempts that their daemon lives."""
         self._worker.renew()
@@ -69,7 +73,7 @@ class Executor:
         """Whatever comes of the attempt is recorded before its files are deleted."""
         try:
             record = await attempt
-        except LaunchRefused as error:
+        except (LaunchRefused, AttemptUnknown) as error:
             self._worker.forget(claim.run_id, claim.attempt)
             await self._refused(claim, str(error))
             return

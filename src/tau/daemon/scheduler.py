@@ -8,7 +8,9 @@ clock, and over an hour that the clock is set back: so whoever sets the clock wa
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -46,8 +48,13 @@ class Scheduler:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
         self._housekeeping = housekeeping
+        self._running: set[asyncio.Task[None]] = set()
         self._jobs.add_job(
-            self._keep_house, "interval", seconds=HOUR_S, next_run_time=datetime.now(UTC) + FIRST
+            self._run,
+            "interval",
+            args=[self._keep_house],
+            seconds=HOUR_S,
+            next_run_time=datetime.now(UTC) + FIRST,
         )
         self._watches: list[asyncio.Task[None]] = []
         self._changes = 0
@@ -68,6 +75,16 @@ class Scheduler:
             watch.cancel()
         await asyncio.gather(*self._watches, return_exceptions=True)
         self._jobs.shutdown(wait=False)
+        # A job that was under way was cancelled: the store is closed after its last word.
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _run(self, job: Callable[[], Awaitable[None]]) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._running.add(task)
+        try:
+            await job()
+        finally:
+            self._running.discard(task)
 
     async def _tick(self) -> None:
         seen = self._changes
@@ -92,7 +109,9 @@ class Scheduler:
 
     def _wake_in(self, delay: timedelta) -> None:
         moment = datetime.now(UTC) + max(delay, timedelta(0))
-        self._jobs.add_job(self._tick, "date", run_date=moment, id=TICKS, replace_existing=True)
+        self._jobs.add_job(
+            self._run, "date", args=[self._tick], run_date=moment, id=TICKS, replace_existing=True
+        )
 
     async def _watch_changes(self) -> None:
         while True:

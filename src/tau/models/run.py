@@ -3,10 +3,34 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    literal_column,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tau.models.base import Json, Owned
+from tau.pipeline.types import RunStatus
+
+
+def _spelled(*statuses: RunStatus) -> list[ColumnElement[str]]:
+    return [literal_column(f"'{status}'", String) for status in statuses]
+
+
+# For conditions that a partial index is to be found by: both databases compare its words with
+# the statement's, in this order, and parameters are no words.
+CLAIMABLE = _spelled(RunStatus.QUEUED, RunStatus.RETRYING)
+PENDING = [*CLAIMABLE, *_spelled(RunStatus.WAITING)]
+ACTIVE = _spelled(RunStatus.STARTING, RunStatus.RUNNING)
+BAD = _spelled(RunStatus.FAILED, RunStatus.TIMEOUT, RunStatus.CRASHED)
+[SUCCESS] = _spelled(RunStatus.SUCCESS)
 
 _CLAIMABLE = text("status IN ('queued', 'retrying')")
 _ACTIVE = text("status IN ('starting', 'running')")
@@ -75,6 +99,7 @@ class Run(Owned):
         ),
         Index(
             "ix_runs_unfinished",
+            "tenant_id",
             "pipeline_id",
             "number",
             sqlite_where=_UNFINISHED,

@@ -44,10 +44,13 @@ class Repository(Generic[SessionT]):
         return model.tenant_id == self._tenant_id
 
     def _insert_if_new(self, model: type[Base]) -> PostgresqlInsert | SqliteInsert:
-        """INSERT … ON CONFLICT DO NOTHING, which both databases have and each spells itself."""
-        if self._session.get_bind().dialect.name == "sqlite":
-            return SqliteInsert(model).on_conflict_do_nothing()
-        return PostgresqlInsert(model).on_conflict_do_nothing()
+        """INSERT … ON CONFLICT DO NOTHING."""
+        return self._insert(model).on_conflict_do_nothing()
+
+    def _insert(self, model: type[Base]) -> PostgresqlInsert | SqliteInsert:
+        """An INSERT with ON CONFLICT, which both databases have and each spells itself."""
+        is_sqlite = self._session.get_bind().dialect.name == "sqlite"
+        return SqliteInsert(model) if is_sqlite else PostgresqlInsert(model)
 
     async def _count(self, query: Select[Any]) -> int:
         limited = query.order_by(None).limit(COUNT_LIMIT).subquery()

@@ -26,15 +26,14 @@ from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 from tau.core.database import Session
 from tau.models import Attempt, Event, Run, Version
 from tau.models.base import UtcDateTime
-from tau.pipeline.types import ACTIVE_STATUSES, CLAIMABLE_STATUSES, RunStatus, Trigger
+from tau.models.run import ACTIVE, CLAIMABLE, SUCCESS
+from tau.pipeline.types import RunStatus, Trigger
 from tau.repositories.base import Repository, SessionT
 
 _runs = cast(Table, Run.__table__)
 _versions = cast(Table, Version.__table__)
 _attempts = cast(Table, Attempt.__table__)
 _events = cast(Table, Event.__table__)
-_CLAIMABLE = [str(status) for status in sorted(CLAIMABLE_STATUSES)]
-_ACTIVE = [str(status) for status in sorted(ACTIVE_STATUSES)]
 
 _others = _runs.alias("others")
 _earlier = _runs.alias("earlier")
@@ -42,7 +41,7 @@ _has_room = or_(
     _runs.c.max_concurrent.is_(None),
     select(func.count())
     .select_from(_others)
-    .where(_others.c.pipeline_id == _runs.c.pipeline_id, _others.c.status.in_(_ACTIVE))
+    .where(_others.c.pipeline_id == _runs.c.pipeline_id, _others.c.status.in_(ACTIVE))
     .scalar_subquery()
     < _runs.c.max_concurrent,
 )
@@ -52,8 +51,10 @@ _is_alone = or_(
     ~select(_siblings.c.id)
     .where(
         _siblings.c.pipeline_id == _runs.c.pipeline_id,
-        _siblings.c.schedule_id == _runs.c.schedule_id,
-        _siblings.c.status.in_(_ACTIVE),
+        # Of no use to an index: a schedule's ticks are its whole history, its pipeline's active
+        # runs are few.
+        func.coalesce(_siblings.c.schedule_id, "") == _runs.c.schedule_id,
+        _siblings.c.status.in_(ACTIVE),
     )
     .exists(),
 )
@@ -61,7 +62,7 @@ _last_success = (
     select(_earlier.c.started_at)
     .where(
         _earlier.c.pipeline_id == _runs.c.pipeline_id,
-        _earlier.c.status == RunStatus.SUCCESS,
+        _earlier.c.status == SUCCESS,
         _earlier.c.trigger != Trigger.BACKFILL,
     )
     .order_by(_earlier.c.started_at.desc())
@@ -95,7 +96,7 @@ _described = select(
     and_(_versions.c.pipeline_id == _runs.c.pipeline_id, _versions.c.number == _runs.c.version),
 )
 _claimable_now = and_(
-    _runs.c.status.in_(_CLAIMABLE),
+    _runs.c.status.in_(CLAIMABLE),
     or_(
         _runs.c.available_at <= bindparam("now"),
         # Queued when the clock was ahead: only a retry, or a launch that was refused, waits.
@@ -109,7 +110,7 @@ _CANDIDATES = (
     .order_by(_runs.c.priority, _runs.c.available_at, _runs.c.id)
     .limit(bindparam("most"))
 )
-_MINE = _described.where(_runs.c.owner == bindparam("owner"), _runs.c.status.in_(_ACTIVE))
+_MINE = _described.where(_runs.c.owner == bindparam("owner"), _runs.c.status.in_(ACTIVE))
 _CLAIM = (
     update(_runs)
     .where(_runs.c.id.in_(bindparam("ids", expanding=True)), _claimable_now)
@@ -137,7 +138,7 @@ _START = (
 )
 _END = (
     update(_runs)
-    .where(_owned, _runs.c.status.in_(_ACTIVE))
+    .where(_owned, _runs.c.status.in_(ACTIVE))
     .values(
         status=bindparam("new_status"),
         status_reason=bindparam("new_reason"),
@@ -163,7 +164,11 @@ _START_ATTEMPT = (
 _TOLD = (
     update(_attempts)
     # What is told again, since nobody could say whether it was kept, is not counted again.
-    .where(_this_attempt, _attempts.c.spool_offset < bindparam("offset"))
+    .where(
+        _this_attempt,
+        _attempts.c.fence == bindparam("at_fence"),
+        _attempts.c.spool_offset < bindparam("offset"),
+    )
     .values(
         spool_offset=bindparam("offset"),
         log_lines=_attempts.c.log_lines + bindparam("lines"),
@@ -290,7 +295,7 @@ class ClaimRepository(Repository[SessionT]):
     async def count_told(
         self: "ClaimRepository[Session]", counts: Sequence[dict[str, Any]]
     ) -> None:
-        """How far spools are stored: {run, attempt, offset, lines, warnings, errors} each."""
+        """How far spools are stored: {run, attempt, at_fence, offset, lines, warnings, errors}."""
         if counts:
             await self._session.execute(_TOLD, list(counts))
 

@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, CursorResult, Table, delete, select, tuple
 
 from tau.core.database import Session
 from tau.models import Attempt, Event, Pipeline, Run
-from tau.pipeline.types import RunStatus, Trigger
+from tau.models.run import SUCCESS
+from tau.pipeline.types import Trigger
 from tau.repositories.base import Repository, SessionT
 
 _runs = cast(Table, Run.__table__)
@@ -75,7 +76,7 @@ class HistoryRepository(Repository[SessionT]):
         Of those the one by its number, and the one that `ctx.last_successful_run` tells of.
         """
         mine = _runs.c.pipeline_id == pipeline_id
-        succeeded = _runs.c.status == RunStatus.SUCCESS
+        succeeded = _runs.c.status == SUCCESS
         queries = (
             select(_runs.c.id).where(mine).order_by(_runs.c.number.desc()),
             select(_runs.c.id)

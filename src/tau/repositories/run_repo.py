@@ -18,18 +18,10 @@ from sqlalchemy import (
 
 from tau.core.database import Session
 from tau.models import Run
-from tau.pipeline.types import (
-    ACTIVE_STATUSES,
-    BAD_STATUSES,
-    CLAIMABLE_STATUSES,
-    RunStatus,
-    Trigger,
-)
+from tau.models.run import ACTIVE, BAD, CLAIMABLE, PENDING, SUCCESS
+from tau.pipeline.types import RunStatus, Trigger
 from tau.repositories.base import Repository, SessionT, decode_cursor, encode_cursor
 
-_CLAIMABLE = sorted(CLAIMABLE_STATUSES)
-_ACTIVE = sorted(ACTIVE_STATUSES)
-_BAD = sorted(BAD_STATUSES)
 _NO_SYNC = {"synchronize_session": False}
 
 
@@ -95,7 +87,7 @@ class RunRepository(Repository[SessionT]):
             select(Run.started_at)
             .where(
                 Run.pipeline_id == pipeline_id,
-                Run.status == RunStatus.SUCCESS,
+                Run.status == SUCCESS,
                 Run.trigger != Trigger.BACKFILL,
             )
             .order_by(Run.started_at.desc())
@@ -116,6 +108,9 @@ class RunRepository(Repository[SessionT]):
         Those of one pipeline go by their numbers, for which there is an index.
         """
         column: Any = Run.id if pipeline_id is None else Run.number
+        if pipeline_id is None and statuses and not any(status.is_final for status in statuses):
+            # Of no use to an index: the few unfinished ones are sorted, not the history searched.
+            column = Run.id.concat("")
         before: list[ColumnElement[bool]] = []
         if cursor is not None:
             kind = str if pipeline_id is None else int
@@ -176,7 +171,7 @@ class RunRepository(Repository[SessionT]):
         self, *, since: datetime | None, pipeline_id: str | None, limit: int
     ) -> list[Run]:
         """Failed, timed out and crashed runs, what ended last first."""
-        query = select(Run).where(self._mine(Run), Run.status.in_(_BAD))
+        query = select(Run).where(self._mine(Run), Run.status.in_(BAD))
         if since is not None:
             query = query.where(Run.finished_at >= since)
         if pipeline_id is not None:
@@ -185,51 +180,54 @@ class RunRepository(Repository[SessionT]):
         return list((await self._session.scalars(query)).all())
 
     async def count_unfinished(self) -> dict[str, int]:
-        """How many runs are queued, retrying, starting and running; by the partial indexes."""
-        found: dict[str, int] = {}
-        for statuses in (_CLAIMABLE, _ACTIVE):
-            query = (
-                select(Run.status, func.count())
-                .where(self._mine(Run), Run.status.in_(statuses))
-                .group_by(Run.status)
-            )
-            found |= {str(s): int(n) for s, n in await self._session.execute(query)}
-        return found
+        """How many runs are in each status that is not final."""
+        query = (
+            select(Run.status, func.count())
+            .where(self._mine(Run), Run.finished_at.is_(None))
+            .group_by(Run.status)
+        )
+        return {str(status): int(n) for status, n in await self._session.execute(query)}
 
     async def count_queued(self) -> int:
-        query = select(func.count()).select_from(Run).where(Run.status.in_(_CLAIMABLE))
+        query = select(func.count()).select_from(Run).where(Run.status.in_(CLAIMABLE))
         return int(await self._session.scalar(query) or 0)
 
     async def list_active(self, owner: str) -> list[Run]:
         """The runs that a daemon has claimed and not ended."""
-        query = select(Run).where(Run.owner == owner, Run.status.in_(_ACTIVE)).order_by(Run.id)
+        query = select(Run).where(Run.owner == owner, Run.status.in_(ACTIVE)).order_by(Run.id)
         return list((await self._session.scalars(query)).all())
 
     async def list_pending(self, pipeline_id: str) -> list[Run]:
         """Runs of a pipeline that no attempt has been claimed for."""
         query = select(Run).where(
+            self._mine(Run),
             Run.pipeline_id == pipeline_id,
-            Run.status.in_([*_CLAIMABLE, RunStatus.WAITING]),
+            Run.status.in_(PENDING),
             Run.finished_at.is_(None),
         )
         return list((await self._session.scalars(query.order_by(Run.number))).all())
 
     async def list_running(self, pipeline_id: str) -> list[Run]:
         """Runs of a pipeline with an attempt that executes, the oldest first."""
-        query = select(Run).where(Run.pipeline_id == pipeline_id, Run.status.in_(_ACTIVE))
+        query = select(Run).where(
+            self._mine(Run),
+            Run.pipeline_id == pipeline_id,
+            Run.status.in_(ACTIVE),
+            Run.finished_at.is_(None),
+        )
         return list((await self._session.scalars(query.order_by(Run.number))).all())
 
     async def list_to_kill(self, owner: str) -> list[Run]:
         """Runs that this owner executes and somebody wants cancelled."""
         query = select(Run).where(
-            Run.status.in_(_ACTIVE), Run.owner == owner, Run.cancel_requested_at.is_not(None)
+            Run.status.in_(ACTIVE), Run.owner == owner, Run.cancel_requested_at.is_not(None)
         )
         return list((await self._session.scalars(query)).all())
 
     async def next_available_at(self, *, after: datetime) -> datetime | None:
         """When the next queued or retrying run may start that has to wait until then."""
         query = select(func.min(Run.available_at)).where(
-            Run.status.in_(_CLAIMABLE), Run.available_at > after
+            Run.status.in_(CLAIMABLE), Run.available_at > after
         )
         return await self._session.scalar(query)
 
@@ -249,7 +247,7 @@ class RunRepository(Repository[SessionT]):
         self: "RunRepository[Session]", run_id: str, *, reason: str, now: datetime
     ) -> bool:
         """waiting, queued or retrying → cancelled; False where an attempt was claimed first."""
-        pending = and_(Run.id == run_id, Run.status.in_([*_CLAIMABLE, RunStatus.WAITING]))
+        pending = and_(Run.id == run_id, Run.status.in_(PENDING))
         return await self._move(
             pending,
             status=RunStatus.CANCELLED,
@@ -263,7 +261,7 @@ class RunRepository(Repository[SessionT]):
         self: "RunRepository[Session]", run_id: str, *, reason: str, now: datetime
     ) -> bool:
         """Leave word for the owner of a starting or running attempt; the first word stands."""
-        running = and_(Run.id == run_id, Run.status.in_(_ACTIVE), Run.cancel_requested_at.is_(None))
+        running = and_(Run.id == run_id, Run.status.in_(ACTIVE), Run.cancel_requested_at.is_(None))
         return await self._move(running, cancel_requested_at=now, cancel_reason=reason)
 
     async def requeue(

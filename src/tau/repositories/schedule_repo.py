@@ -8,13 +8,12 @@ from sqlalchemy import Table, and_, bindparam, func, select, update
 
 from tau.core.database import Session
 from tau.models import Pipeline, Run, Schedule, Version
-from tau.pipeline.types import CLAIMABLE_STATUSES, RunStatus
+from tau.models.run import PENDING
 from tau.repositories.base import Repository, SessionT, decode_cursor, encode_cursor
 
 _runs = cast(Table, Run.__table__)
 _schedules = cast(Table, Schedule.__table__)
 _pipelines = cast(Table, Pipeline.__table__)
-_PENDING = [str(status) for status in (*sorted(CLAIMABLE_STATUSES), RunStatus.WAITING)]
 _MOVE = (
     update(_schedules)
     .where(
@@ -102,10 +101,11 @@ class ScheduleRepository(Repository[SessionT]):
         """Schedules that have a run which did not start yet: its number."""
         query = select(_runs.c.schedule_id, _runs.c.number).where(
             # By their pipelines' unfinished runs, of which there are few.
+            _runs.c.tenant_id.in_({scheduled.schedule.tenant_id for scheduled in due}),
             _runs.c.pipeline_id.in_([scheduled.pipeline.id for scheduled in due]),
             _runs.c.finished_at.is_(None),
             _runs.c.schedule_id.in_([scheduled.schedule.id for scheduled in due]),
-            _runs.c.status.in_(_PENDING),
+            _runs.c.status.in_(PENDING),
         )
         return {row.schedule_id: row.number for row in await self._session.execute(query)}
 

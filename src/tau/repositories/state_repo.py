@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
+
 from tau.core.database import Session
 from tau.models import PipelineState
 from tau.repositories.base import Repository, SessionT
@@ -21,12 +23,17 @@ class StateRepository(Repository[SessionT]):
         now: datetime,
     ) -> int | None:
         """Write a run's state; the number of the newer run that forbids it, else None."""
-        found = await self.find(pipeline_id)
-        if found is not None and found.run_number > run_number:
-            return found.run_number
-        if found is None:
-            found = PipelineState(pipeline_id=pipeline_id)
-            self._session.add(found)
-        found.data, found.run_number, found.updated_at = data, run_number, now
-        await self._session.flush()
-        return None
+        values = {"data": data, "run_number": run_number, "updated_at": now}
+        statement = self._insert(PipelineState).values(pipeline_id=pipeline_id, **values)
+        # One statement, since two daemons may end runs of a pipeline at the same moment.
+        kept = await self._session.execute(
+            statement.on_conflict_do_update(
+                index_elements=[PipelineState.pipeline_id],
+                set_=values,
+                where=PipelineState.run_number <= run_number,
+            ).returning(PipelineState.run_number)
+        )
+        if kept.one_or_none() is not None:
+            return None
+        newest = select(PipelineState.run_number).where(PipelineState.pipeline_id == pipeline_id)
+        return await self._session.scalar(newest)

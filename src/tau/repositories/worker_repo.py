@@ -8,21 +8,21 @@ from sqlalchemy import Table, and_, bindparam, func, or_, select, update
 
 from tau.core.database import Session
 from tau.models import Attempt, Run, Version, Worker
-from tau.pipeline.types import ACTIVE_STATUSES, RunStatus
+from tau.models.run import ACTIVE
+from tau.pipeline.types import RunStatus
 from tau.repositories.base import Repository, SessionT
 
 _runs = cast(Table, Run.__table__)
 _attempts = cast(Table, Attempt.__table__)
 _versions = cast(Table, Version.__table__)
 _workers = cast(Table, Worker.__table__)
-_ACTIVE = [str(status) for status in sorted(ACTIVE_STATUSES)]
 _TAKE = (
     update(_runs)
     .where(
         _runs.c.id == bindparam("run"),
         _runs.c.owner == bindparam("lost_owner"),
         _runs.c.fence == bindparam("at_fence"),
-        _runs.c.status.in_(_ACTIVE),
+        _runs.c.status.in_(ACTIVE),
     )
     .values(
         status=bindparam("new_status"),
@@ -97,7 +97,7 @@ class WorkerRepository(Repository[SessionT]):
                 ),
             )
             .outerjoin(_workers, _workers.c.id == _runs.c.owner)
-            .where(_runs.c.status.in_(_ACTIVE), expired)
+            .where(_runs.c.status.in_(ACTIVE), expired)
         )
         return [LostRun(*row) for row in await self._session.execute(query)]
 

@@ -13,6 +13,7 @@ from typing import Any
 from tau.core.clock import Clock
 from tau.core.database import Database, Session
 from tau.core.signals import NEW_WORK, Signals
+from tau.models import Run
 from tau.pipeline.protocol import ExitRecord, JsonObject
 from tau.pipeline.types import RunStatus, Trigger
 from tau.repositories.attempt_repo import AttemptRepository
@@ -149,16 +150,16 @@ class ExecutionService:
         Attempts are independent of each other, and of one attempt the end comes last: so events
         of all go in together, and a start whose end is here too is told by that end.
         """
-        ended = {report.claim.run_id for report in reports if isinstance(report, Ended)}
-        starts = {r.claim.run_id: r for r in reports if isinstance(r, Started)}
+        ended = {_key(report.claim) for report in reports if isinstance(report, Ended)}
+        starts = {_key(report.claim): report for report in reports if isinstance(report, Started)}
         async with self._db.transaction() as session:
             await self._record_events(session, [r for r in reports if isinstance(r, Told)])
-            for run_id, start in starts.items():
-                if run_id not in ended:
+            for key, start in starts.items():
+                if key not in ended:
                     await self._record_start(session, start)
             for report in reports:
                 if isinstance(report, Ended):
-                    await self._record_end(session, report, starts.get(report.claim.run_id))
+                    await self._record_end(session, report, starts.get(_key(report.claim)))
             for run_id in {report.claim.run_id for report in reports}:
                 self._wake_after(session, run_id)
 
@@ -183,6 +184,7 @@ class ExecutionService:
                 {
                     "run": claim.run_id,
                     "attempt": claim.attempt,
+                    "at_fence": claim.fence,
                     "offset": report.offset,
                     "lines": len(levels),
                     "warnings": levels.count(WARNING_RANK),
@@ -246,16 +248,18 @@ class ExecutionService:
             )
 
     async def requeue(self, claim: Claim, reason: str) -> None:
-        """The attempt never started user code: queue the run again, at most five times."""
+        """The attempt never started user code: queue the run again, at most five times.
+
+        One that is known to have started after all, and of which nothing is left, is a crash.
+        """
         now = self._clock.now()
         async with self._db.transaction() as session:
             runs = RunRepository(session)
             run = await runs.find(claim.run_id)
             if run is None:
                 return
-            too_often = run.launch_failures + 1 >= MAX_LAUNCH_FAILURES
-            if too_often or run.cancel_requested_at is not None:
-                why = f"could not be started {MAX_LAUNCH_FAILURES} times: {reason}"
+            why = _why_not_again(run, reason)
+            if why is not None:
                 await self._record_end(
                     session, Ended(claim=claim, record=crash(claim, why)), start=None
                 )
@@ -268,6 +272,18 @@ class ExecutionService:
                 await AttemptRepository(session).remove(claim.run_id, claim.attempt)
             for topic in (claim.run_id, NEW_WORK):
                 self._wake_after(session, topic)
+
+
+def _key(claim: Claim) -> tuple[str, int]:
+    return claim.run_id, claim.fence
+
+
+def _why_not_again(run: Run, reason: str) -> str | None:
+    """Why a run whose attempt was not launched is not queued again."""
+    if run.launch_failures + 1 >= MAX_LAUNCH_FAILURES:
+        return f"could not be started {MAX_LAUNCH_FAILURES} times: {reason}"
+    has_started = run.status == RunStatus.RUNNING
+    return reason if has_started or run.cancel_requested_at is not None else None
 
 
 def _describe(row: Any, *, owner: str, fence: int, attempt: int) -> Claim:

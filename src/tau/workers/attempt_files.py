@@ -67,13 +67,19 @@ def has_started(directory: Path) -> bool:
 
 
 def lock_to_start(directory: Path) -> int | None:
-    """The lock of an attempt whose user code was never started and may be now, else None."""
+    """The lock of an attempt whose user code was never started and may be now, else None.
+
+    A forgotten attempt's directory may be replaced by a new one meanwhile, whose lock this is not:
+    so the marks are read first, and the lock is compared with the directory's after that.
+    """
     try:
         lock = try_lock(directory)
+        if lock is None or not _MARKS.isdisjoint(os.listdir(directory)):
+            return None
+        is_same = os.path.samestat(os.fstat(lock), os.stat(directory / LOCK_FILE))
     except FileNotFoundError:
         return None  # forgotten before it began
-    may_start = _MARKS.isdisjoint(os.listdir(directory))
-    return lock if may_start else None
+    return lock if is_same else None
 
 
 def mark_started(directory: Path) -> int:

@@ -11,7 +11,7 @@ with the `ExitRecord`. It knows no database and no HTTP framework. What it promi
 - `kill` is a wish: the attempt ends with the given status unless it has ended already.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +24,10 @@ class LaunchRefused(Exception):  # noqa: N818
 
 class AttemptLost(Exception):  # noqa: N818
     """The attempt's processes are gone without a record of how they ended."""
+
+
+class AttemptUnknown(AttemptLost):
+    """There is no trace of the attempt: it was never begun, or what it left was deleted."""
 
 
 class WorkerStopped(Exception):  # noqa: N818
@@ -76,8 +80,9 @@ class Worker(Protocol):
     ) -> ExitRecord:
         """Follow an attempt that an earlier daemon started, from `offset` of its spool.
 
-        Raises AttemptLost where its processes are proven dead without a record, LaunchRefused
-        where they never came to start user code, or WorkerStopped.
+        Raises AttemptLost where its processes are proven dead without a record, AttemptUnknown
+        where nothing is known of it, LaunchRefused where they never came to start user code, or
+        WorkerStopped.
         """
         ...
 
@@ -89,3 +94,6 @@ class Worker(Protocol):
 
     def forget(self, run_id: str, attempt: int) -> None:
         """Have deleted what the attempt left on disk; called once its outcome is committed."""
+
+    def forget_all_but(self, kept: Collection[tuple[str, int]]) -> None:
+        """Forget what an earlier daemon had no time to: each attempt that nobody waits for."""

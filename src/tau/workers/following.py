@@ -9,7 +9,13 @@ from pathlib import Path
 from tau.errors import TauError, UnexpectedError
 from tau.pipeline.protocol import SPOOL_FILE, ExitRecord, JsonObject, encode_line
 from tau.workers import attempt_files
-from tau.workers.base import AttemptListener, AttemptLost, LaunchRefused, WorkerStopped
+from tau.workers.base import (
+    AttemptListener,
+    AttemptLost,
+    AttemptUnknown,
+    LaunchRefused,
+    WorkerStopped,
+)
 from tau.workers.links import Link
 
 logger = logging.getLogger("tau.workers")
@@ -123,7 +129,7 @@ class Following:
         try:
             lock = attempt_files.try_lock(self._directory)
         except FileNotFoundError:
-            raise AttemptLost("The attempt's directory is gone.") from None
+            raise AttemptUnknown("The attempt's directory is not there.") from None
         if lock is None:
             return False
         try:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -44,7 +44,7 @@ class LocalWorker:
         forks = start_method != "spawn" and processes.SUPPORTS_FORK
         self._home = home.resolve()
         self._launcher: Launcher = (
-            ZygoteLauncher(patience=attach_timeout) if forks else SpawnLauncher()
+            ZygoteLauncher(self._home, patience=attach_timeout) if forks else SpawnLauncher()
         )
         self._turns = asyncio.Semaphore(capacity) if capacity else contextlib.nullcontext()
         self._attach_timeout = attach_timeout
@@ -81,7 +81,7 @@ class LocalWorker:
             async with self._turns:
                 if following.wish is not None:
                     return _never_started(request, *following.wish)
-                if directory in self._trash:  # what was refused may be asked for again
+                if directory in self._trash:  # the same attempt, refused and claimed again
                     await self._trash.emptied()
                 if not _lay_out(directory, request):
                     return await following.until_end(attach_within=0)
@@ -110,6 +110,14 @@ class LocalWorker:
         parked = self._parked.get((run_id, attempt))
         if parked is not None and not parked.done():
             parked.set_result(None)
+
+    def forget_all_but(self, kept: Collection[AttemptKey]) -> None:
+        for run in (self._home / "runs").iterdir():
+            for attempt in run.glob("*"):
+                if attempt.name.isdecimal() and (run.name, int(attempt.name)) not in kept:
+                    self.forget(run.name, int(attempt.name))
+            with contextlib.suppress(OSError):  # only where no attempt was laid out yet
+                run.rmdir()
 
     async def _launch_and_follow(self, directory: Path, following: Following) -> ExitRecord:
         pid = None

@@ -1,8 +1,9 @@
 """A fresh, single-threaded interpreter with the child's modules loaded, which forks supervisors.
 
-`python -m tau.workers.zygote FD`. On the stream socket FD: requests {"id","attempt_dir"} come as
-JSON lines, {"ready"} and then {"id","pid"} or {"id","error"} go back. The end of the socket is
-the zygote's end; supervisors that run are not touched by it.
+`python -m tau.workers.zygote FD HOME`. On the stream socket FD: requests {"id","attempt_dir"}
+come as JSON lines, {"ready"} and then {"id","pid"} or {"id","error"} go back. The end of the
+socket is the zygote's end; supervisors that run are not touched by it. HOME is for who looks at
+the list of processes.
 """
 
 import contextlib

@@ -28,11 +28,12 @@ class ZygoteLost(LaunchFailed):
 class ZygoteLauncher:
     """Has supervisors forked by a zygote, and starts a new one when it has died.
 
-    A zygote that has started and does not answer for `patience` seconds is killed.
+    A zygote that has started and does not answer for `patience` seconds is killed. Its command
+    line names the home, so that whoever looks at processes sees whose it is.
     """
 
-    def __init__(self, *, patience: float) -> None:
-        self._patience = patience
+    def __init__(self, home: Path, *, patience: float) -> None:
+        self._home, self._patience = home, patience
         self._zygote: _Connection | None = None
         self._starting = asyncio.Lock()
         self._restart: asyncio.Task[None] | None = None
@@ -79,7 +80,7 @@ class ZygoteLauncher:
                 if self._zygote is not None:
                     await self._zygote.close()
                 try:
-                    self._zygote = await _Connection.open(on_end=self._on_end)
+                    self._zygote = await _Connection.open(self._home, on_end=self._on_end)
                 except OSError as error:
                     raise LaunchFailed(f"zygote: {error.strerror}") from error
             return self._zygote
@@ -120,7 +121,7 @@ class _Connection:
         self._is_collected = False
 
     @classmethod
-    async def open(cls, *, on_end: "OnEnd") -> "_Connection":
+    async def open(cls, home: Path, *, on_end: "OnEnd") -> "_Connection":
         """Start a zygote. Raises OSError."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -128,7 +129,7 @@ class _Connection:
                 pid = await asyncio.to_thread(
                     processes.spawn_module,
                     "tau.workers.zygote",
-                    [str(_ZYGOTE_FD)],
+                    [str(_ZYGOTE_FD), str(home)],
                     env=processes.clean_environment(),
                     descriptor=theirs.fileno(),
                 )
