@@ -69,7 +69,7 @@ class ScheduleRepository(Repository[SessionT]):
 
     async def next_fire_at(self, *, but: Sequence[str]) -> datetime | None:
         """When the next schedule of any tenant is due, but for these."""
-        query = select(func.min(Schedule.next_fire_at))
+        query = select(func.min(Schedule.next_fire_at)).where(Schedule.next_fire_at.is_not(None))
         return await self._session.scalar(query.where(Schedule.id.not_in(but)) if but else query)
 
     async def lock_due(
