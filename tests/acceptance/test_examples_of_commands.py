@@ -154,7 +154,7 @@ def test_every_command_with_a_full_answer_is_tried() -> None:
     assert named == {c.name for c in registry.of_program("tau") if "full" in c.keywords}
 
 
-@pytest.mark.parametrize("example", ["taud status", "taud stop", "taud stop --kill"])
+@pytest.mark.parametrize("example", ["taud status", "taud doctor", "taud stop", "taud stop --kill"])
 def test_an_example_with_a_daemon(make_daemon: Make, example: str) -> None:
     check_example(run_example(make_daemon().start(), example), example)
 
@@ -166,6 +166,12 @@ def test_the_example_that_starts_one(make_daemon: Make) -> None:
         check_example(run_example(daemon, "taud start --daemon"), "taud start --daemon")
     finally:
         assert run_example(daemon, "taud stop").returncode == 0
+
+
+def test_the_example_of_a_table(make_daemon: Make) -> None:
+    done = run_example(make_daemon().start(), "taud doctor -o table")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "sqlite" in done.stdout
 
 
 @pytest.mark.parametrize("example", ["taud", "taud start --port 8500"])
@@ -187,8 +193,8 @@ def test_an_example_in_the_foreground(make_daemon: Make, example: str) -> None:
 
 
 def test_no_example_of_taud_is_left_out() -> None:
-    tried = {"taud status", "taud stop", "taud stop --kill", "taud start --daemon", "taud",
-             "taud start --port 8500"}  # fmt: skip
+    tried = {"taud", "taud start --daemon", "taud start --port 8500", "taud status",
+             "taud doctor", "taud doctor -o table", "taud stop", "taud stop --kill"}  # fmt: skip
     assert tried == {example for c in registry.of_program("taud") for example in c.examples}
 
 

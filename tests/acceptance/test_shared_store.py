@@ -9,7 +9,7 @@ from tests.fixtures.daemon import DaemonProcess
 from tests.fixtures.waiting import eventually
 
 Make = Callable[..., DaemonProcess]
-SOURCE = """
+SOURCE = r"""
 import os, time
 from tau import pipeline
 

@@ -157,7 +157,7 @@ async def test_retry_takes_the_params_and_the_current_version(api: Api) -> None:
     first = await api.run("broken", params={"day": 1})
     await api.deploy(FAILS.replace('row["email"]', 'row["email_address"]'), "broken.py")
     planned = await post(api, f"/runs/{first['id']}/retry", dry_run=True)
-    assert (planned["version"], planned["rerun_of"]) == (2, "broken#1")
+    assert (planned["version"], planned["rerun_of"]) == (2, first["id"])
     again = await post(api, f"/runs/{first['id']}/retry", reason="fixed")
     assert (again["rerun_of"], again["trigger"]) == (first["id"], "retry")
     ended = await get(api, f"/runs/{again['id']}", wait=20)

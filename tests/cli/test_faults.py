@@ -160,7 +160,7 @@ def test_a_disk_too_full_to_start_a_daemon(
     done = on_small_disk(tmp_path / "home", options, f"{TAU} {shlex.join(commands[name])}")
     assert done.is_error("daemon.start_failed", 7), done
     message = json.loads(done.stdout)["error"]["message"]
-    assert any(text in message for text in ("disk is full", "No space left", "too large")), message
+    assert any(text in message for text in ("is full", "No space left", "too large")), message
 
 
 def test_a_daemon_is_started_with_every_stream_closed(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The zygote's spare: used, replaced when it dies, gone with its zygote, and not to be noticed."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -24,9 +25,10 @@ async def find_spare() -> tuple[int, int]:
     def found() -> tuple[int, int] | None:
         for zygote in zygote_pids():
             for supervisor in psutil.Process(zygote).children():
-                for child in supervisor.children():
-                    if child.status() == psutil.STATUS_SLEEPING:
-                        return supervisor.pid, child.pid
+                with contextlib.suppress(psutil.NoSuchProcess):  # it ended meanwhile
+                    for child in supervisor.children():
+                        if child.status() == psutil.STATUS_SLEEPING:
+                            return supervisor.pid, child.pid
         return None
 
     spare: tuple[int, int] = await eventually_async(found)
