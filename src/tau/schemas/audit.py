@@ -1,9 +1,9 @@
 """The audit trail on the wire."""
 
-from tau.schemas.base import JsonObject, Output, UtcTime
+from tau.schemas.base import FromRow, JsonObject, Output, UtcTime
 
 
-class AuditRow(Output):
+class AuditRow(FromRow):
     """One change: who made it, with which agent, why."""
 
     id: str

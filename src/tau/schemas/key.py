@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, StringConstraints
 
 from tau.core.auth import Scope
 from tau.pipeline.durations import parse_duration
-from tau.schemas.base import Change, Output, UtcTime
+from tau.schemas.base import Change, FromRow, Output, UtcTime
 
 
 class KeyCreate(Change):
@@ -17,7 +17,7 @@ class KeyCreate(Change):
     expires: Annotated[float, BeforeValidator(parse_duration), Field(gt=0, le=3.2e8)] | None = None
 
 
-class KeyRow(Output):
+class KeyRow(FromRow):
     id: str
     name: str
     scopes: list[str]
