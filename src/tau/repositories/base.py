@@ -52,9 +52,10 @@ class Repository(Generic[SessionT]):
         is_sqlite = self._session.get_bind().dialect.name == "sqlite"
         return SqliteInsert(model) if is_sqlite else PostgresqlInsert(model)
 
-    async def _count(self, query: Select[Any]) -> int:
+    async def _count(self, query: Select[Any], values: dict[str, Any] | None = None) -> int:
         limited = query.order_by(None).limit(COUNT_LIMIT).subquery()
-        return int(await self._session.scalar(select(func.count()).select_from(limited)) or 0)
+        counting = select(func.count()).select_from(limited)
+        return int(await self._session.scalar(counting, values) or 0)
 
 
 def encode_cursor(*key: str | int) -> str:

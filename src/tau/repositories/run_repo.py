@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
     ColumnElement,
     CursorResult,
+    Select,
     Table,
     and_,
+    bindparam,
     func,
     insert,
     select,
@@ -45,6 +48,50 @@ _INSERT = insert(_runs)
 _LINES = select(*(_runs.c[name] for name in RunLine._fields))
 
 
+def _matching(of_one: bool, statuses: Sequence[RunStatus]) -> ColumnElement[bool]:
+    """The runs of :tenant, of :pipeline if of one, in any of these statuses if there are some."""
+    parts = [_runs.c.tenant_id == bindparam("tenant")]
+    if of_one:
+        parts.append(_runs.c.pipeline_id == bindparam("pipeline"))
+    if statuses:
+        parts.append(_runs.c.status.in_([str(status) for status in statuses]))
+        # Says the same once more, in the words of the indexes.
+        if all(status.is_final for status in statuses):
+            parts.append(_runs.c.finished_at.is_not(None))
+        elif not any(status.is_final for status in statuses):
+            parts.append(_runs.c.finished_at.is_(None))
+    return and_(*parts)
+
+
+@lru_cache(256)
+def _page(of_one: bool, statuses: tuple[RunStatus, ...], goes_on: bool) -> Select[Any]:
+    """The newest :rows runs that match, older than :before where the list goes on.
+
+    Built once: that takes as long as all else that a request for a list takes.
+    """
+    column: ColumnElement[Any] = _runs.c.number if of_one else _runs.c.id
+    if not of_one and statuses and not any(status.is_final for status in statuses):
+        # Of no use to an index: the few unfinished ones are sorted, not the history searched.
+        column = _runs.c.id.concat("")
+    before = [column < bindparam("before")] if goes_on else []
+    if len(statuses) <= 1:
+        query = _LINES.where(_matching(of_one, statuses), *before)
+    else:
+        # The newest of each status, since no index has several of them in the order of time.
+        newest = [
+            select(
+                select(_runs.c.id)
+                .where(_matching(of_one, [status]), *before)
+                .order_by(column.desc())
+                .limit(bindparam("rows"))
+                .subquery()
+            )
+            for status in statuses
+        ]
+        query = _LINES.where(_runs.c.id.in_(union_all(*newest)))
+    return query.order_by(column.desc()).limit(bindparam("rows"))
+
+
 class RunRepository(Repository[SessionT]):
     # --- finding ---------------------------------------------------------------------------
 
@@ -76,10 +123,9 @@ class RunRepository(Repository[SessionT]):
         return max((run for run in found if run), key=lambda run: run.number, default=None)
 
     async def _find_last(self, pipeline_id: str, status: RunStatus) -> Run | None:
-        query = select(Run).where(self._matching(pipeline_id, [status]))
-        return (
-            await self._session.scalars(query.order_by(Run.number.desc()).limit(1))
-        ).one_or_none()
+        query = select(Run).where(_matching(True, [status])).order_by(Run.number.desc()).limit(1)
+        values = {"tenant": self._tenant_id, "pipeline": pipeline_id}
+        return (await self._session.scalars(query, values)).one_or_none()
 
     async def last_success_start(self, pipeline_id: str) -> datetime | None:
         """When the last successful run that was no backfill started."""
@@ -107,34 +153,18 @@ class RunRepository(Repository[SessionT]):
 
         Those of one pipeline go by their numbers, for which there is an index.
         """
-        column: Any = Run.id if pipeline_id is None else Run.number
-        if pipeline_id is None and statuses and not any(status.is_final for status in statuses):
-            # Of no use to an index: the few unfinished ones are sorted, not the history searched.
-            column = Run.id.concat("")
-        before: list[ColumnElement[bool]] = []
+        of_one = pipeline_id is not None
+        query = _page(of_one, tuple(sorted(set(statuses))), cursor is not None)
+        values: dict[str, Any] = {"tenant": self._tenant_id, "rows": limit + 1}
+        if of_one:
+            values["pipeline"] = pipeline_id
         if cursor is not None:
-            kind = str if pipeline_id is None else int
-            before = [column < decode_cursor(cursor, kind)[0]]
-        if len(statuses) <= 1:
-            query = _LINES.where(self._matching(pipeline_id, statuses), *before)
-        else:
-            # The newest of each status, since no index has several of them in the order of time.
-            newest = [
-                select(
-                    select(Run.id)
-                    .where(self._matching(pipeline_id, [status]), *before)
-                    .order_by(column.desc())
-                    .limit(limit + 1)
-                    .subquery()
-                )
-                for status in dict.fromkeys(statuses)
-            ]
-            query = _LINES.where(Run.id.in_(union_all(*newest)))
-        found = await self._session.execute(query.order_by(column.desc()).limit(limit + 1))
+            values["before"] = decode_cursor(cursor, int if of_one else str)[0]
+        found = await self._session.execute(query, values)
         rows = [RunLine(*row) for row in found]
         if len(rows) <= limit:
             return rows, None
-        return rows[:limit], self.cursor_after(rows[limit - 1], of_one=pipeline_id is not None)
+        return rows[:limit], self.cursor_after(rows[limit - 1], of_one=of_one)
 
     def cursor_after(self, last: RunLine, *, of_one: bool) -> str:
         """The cursor of the page that follows this run, in the list of one pipeline or of all."""
@@ -150,22 +180,9 @@ class RunRepository(Repository[SessionT]):
         self, *, pipeline_id: str | None, statuses: Sequence[RunStatus]
     ) -> int:
         """How many runs match, up to COUNT_LIMIT."""
-        return await self._count(select(Run.id).where(self._matching(pipeline_id, statuses)))
-
-    def _matching(
-        self, pipeline_id: str | None, statuses: Sequence[RunStatus]
-    ) -> ColumnElement[bool]:
-        parts = [self._mine(Run)]
-        if pipeline_id is not None:
-            parts.append(Run.pipeline_id == pipeline_id)
-        if statuses:
-            parts.append(Run.status.in_([str(status) for status in statuses]))
-            # Says the same once more, in the words of the indexes.
-            if all(status.is_final for status in statuses):
-                parts.append(Run.finished_at.is_not(None))
-            elif not any(status.is_final for status in statuses):
-                parts.append(Run.finished_at.is_(None))
-        return and_(*parts)
+        of_one = pipeline_id is not None
+        values = {"tenant": self._tenant_id} | ({"pipeline": pipeline_id} if of_one else {})
+        return await self._count(select(_runs.c.id).where(_matching(of_one, statuses)), values)
 
     async def list_bad(
         self, *, since: datetime | None, pipeline_id: str | None, limit: int

@@ -1,15 +1,16 @@
 """Reading pipelines: lists, one pipeline, its code."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from tau.core.clock import Clock
-from tau.core.database import Database
+from tau.core.database import Database, ReadSession
 from tau.errors import VersionNotFound
 from tau.models import Run, Schedule
 from tau.pipeline.protocol import JsonObject
 from tau.repositories.base import encode_cursor
-from tau.repositories.pipeline_repo import Deployed, PipelineRepository
+from tau.repositories.pipeline_repo import Deployed, PipelineLine, PipelineRepository
 from tau.repositories.run_repo import RunRepository
 from tau.repositories.schedule_repo import ScheduleRepository
 from tau.schemas.pipeline import (
@@ -23,7 +24,7 @@ from tau.schemas.pipeline import (
 from tau.schemas.run import RequestedBy
 from tau.services.budget import fit_rows, fitted, shorten
 from tau.services.lookup import get_pipeline
-from tau.services.schedule_view import read_schedule, summary
+from tau.services.schedule_view import describe, read_schedule, summary
 
 
 class PipelineService:
@@ -41,18 +42,10 @@ class PipelineService:
         """Deployed pipelines by name; `full` shows all that their files say."""
         async with self._db.glance() as session:
             page = await PipelineRepository(session).list_page(limit=limit, cursor=cursor, tag=tag)
-            schedules = await ScheduleRepository(session).find_many(
-                [deployed.pipeline.id for deployed in page.rows]
+            rows: Sequence[PipelineRow] = (
+                await self._full_rows(session, page.rows) if full else [_row(r) for r in page.rows]
             )
-        now, more = self._clock.now(), page.next_cursor
-        rows: list[PipelineRow] = [
-            (
-                _full_row(deployed, schedules.get(deployed.pipeline.id), now)
-                if full
-                else _row(deployed, schedules.get(deployed.pipeline.id))
-            )
-            for deployed in page.rows
-        ]
+        more = page.next_cursor
         shown, cut = fit_rows(rows, limit=limit, full=full)
         if cut:
             more = encode_cursor(shown[-1].name)
@@ -62,6 +55,14 @@ class PipelineService:
             next_cursor=more,
             next=None if page.total or tag else ["tau deploy FILE"],
         )
+
+    async def _full_rows(
+        self, session: ReadSession, lines: Sequence[PipelineLine]
+    ) -> Sequence[PipelineRow]:
+        found = await PipelineRepository(session).list_whole([line.name for line in lines])
+        schedules = await ScheduleRepository(session).find_many([d.pipeline.id for d in found])
+        now = self._clock.now()
+        return [_full_row(d, schedules.get(d.pipeline.id), now) for d in found]
 
     async def get(self, name: str, *, full: bool = False) -> PipelineRead:
         """A pipeline as its current version says it, and how it did last."""
@@ -164,15 +165,17 @@ def _last_run(run: Run | None) -> LastRun | None:
     )
 
 
-def _row(deployed: Deployed, schedule: Schedule | None) -> PipelineRow:
-    spec = deployed.version.spec
-    description = spec.get("description") or None
+def _row(line: PipelineLine) -> PipelineRow:
+    description = line.spec.get("description") or None
+    last = f"{line.name}#{line.runs}"
     return PipelineRow(
-        name=deployed.pipeline.name,
-        version=deployed.version.number,
+        name=line.name,
+        version=line.version,
         description=shorten(description, 120) if description else None,
-        tags=spec.get("tags") or None,
-        schedule=summary(schedule),
-        last_run=_last_run(deployed.last_run),
-        runs=deployed.pipeline.run_count,
+        tags=line.spec.get("tags") or None,
+        schedule=describe(line.cron, line.every, line.timezone, enabled=line.enabled),
+        last_run=LastRun(run=last, status=line.last_status, finished_at=line.last_finished_at)
+        if line.last_status
+        else None,
+        runs=line.runs,
     )

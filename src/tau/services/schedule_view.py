@@ -68,9 +68,17 @@ def read_schedule_row(scheduled: Scheduled, *, now: datetime) -> ScheduleRow:
 
 
 def summary(schedule: Schedule | None) -> str | None:
-    """One line for lists: `0 6 * * * Europe/Berlin`, `every 3600 s`, `… (disabled)`."""
-    spec = spec_of(schedule)
-    if schedule is None or spec is None:
+    """One line for lists."""
+    if schedule is None:
         return None
-    text = f"{spec.cron} {spec.timezone}" if spec.cron else f"every {spec.every:g} s"
-    return text if schedule.enabled else f"{text} (disabled)"
+    return describe(schedule.cron, schedule.every, schedule.timezone, enabled=schedule.enabled)
+
+
+def describe(
+    cron: str | None, every: float | None, timezone: str | None, *, enabled: bool | None
+) -> str | None:
+    """`0 6 * * * Europe/Berlin`, `every 3600 s`, `… (disabled)`; None where there is none."""
+    if cron is None and every is None:
+        return None
+    text = f"{cron} {timezone}" if cron else f"every {every:g} s"
+    return text if enabled else f"{text} (disabled)"
