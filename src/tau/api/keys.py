@@ -6,12 +6,12 @@ from fastapi import Query
 
 from tau.api.deps import Admin, ServicesDep
 from tau.api.pipelines import Limit
-from tau.api.routing import Router
+from tau.api.routing import keyed_router
 from tau.schemas.audit import AuditList
 from tau.schemas.base import Change
 from tau.schemas.key import KeyCreate, KeyCreated, KeyList, KeyRevoked
 
-router = Router(tags=["keys"])
+router = keyed_router("keys")
 
 
 @router.get("/keys")

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from tau.api.deps import Deployer, IdempotencyKey, Reader, ServicesDep
-from tau.api.routing import Router
+from tau.api.routing import keyed_router
 from tau.schemas.base import Change
 from tau.schemas.pipeline import (
     CodeRead,
@@ -16,7 +16,7 @@ from tau.schemas.pipeline import (
 )
 from tau.schemas.version import DiffRead, Rollback, RollbackRead, UndeployRead, VersionList
 
-router = Router(tags=["pipelines"])
+router = keyed_router("pipelines")
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 

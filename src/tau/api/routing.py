@@ -1,9 +1,13 @@
-"""The router class of the API: answers leave out what is None."""
+"""The routers of the API: all below /api/v1 needs a key, and answers leave out what is None."""
 
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
+
+from tau.api.deps import Key
+
+PREFIX = "/api/v1"
 
 
 class Router(APIRouter):
@@ -12,3 +16,8 @@ class Router(APIRouter):
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         options["response_model_exclude_none"] = True
         super().add_api_route(path, endpoint, **options)
+
+
+def keyed_router(tag: str) -> Router:
+    """A router of which every route needs a key, by construction."""
+    return Router(prefix=PREFIX, tags=[tag], dependencies=[Depends(Key())])

@@ -8,7 +8,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from tau.api.deps import IdempotencyKey, Reader, Runner, ServicesDep
 from tau.api.pipelines import Limit
-from tau.api.routing import Router
+from tau.api.routing import keyed_router
 from tau.pipeline.types import Level, RunStatus
 from tau.schemas.base import Change
 from tau.schemas.run import (
@@ -22,7 +22,7 @@ from tau.schemas.run import (
     RunRead,
 )
 
-router = Router(tags=["runs"])
+router = keyed_router("runs")
 
 
 @router.post("/pipelines/{name}/runs", status_code=202)

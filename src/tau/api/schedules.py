@@ -2,10 +2,10 @@
 
 from tau.api.deps import Deployer, Reader, ServicesDep
 from tau.api.pipelines import Limit
-from tau.api.routing import Router
+from tau.api.routing import keyed_router
 from tau.schemas.schedule import ScheduleChange, ScheduleChanged, ScheduleList
 
-router = Router(tags=["schedules"])
+router = keyed_router("schedules")
 
 
 @router.get("/schedules")

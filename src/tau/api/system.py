@@ -6,11 +6,11 @@ from fastapi import Request
 
 from tau import __version__
 from tau.api.deps import Reader, ServicesDep
-from tau.api.routing import Router
+from tau.api.routing import Router, keyed_router
 from tau.schemas.status import HealthRead, StatusRead
 
 public = Router(tags=["system"])
-router = Router(tags=["system"])
+router = keyed_router("system")
 
 
 @public.get("/healthz")

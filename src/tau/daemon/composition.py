@@ -12,7 +12,7 @@ from tau import __version__
 from tau.api.deps import Services
 from tau.api.errors import install
 from tau.api.gate import Gate
-from tau.api.router import api_router, public_router
+from tau.api.router import ROUTES
 from tau.core.clock import Clock
 from tau.core.config import ExecutorSettings, RetentionSettings
 from tau.core.database import Database
@@ -164,8 +164,7 @@ def create_app(services: Services, *, hosts: set[str]) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
     )
     app.state.services = services
-    app.include_router(public_router)
-    app.include_router(api_router)
+    app.router.routes.extend(ROUTES)
     app.add_middleware(Gate, hosts=hosts)
     install(app)
     return app
