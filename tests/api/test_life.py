@@ -158,6 +158,7 @@ async def test_retry_takes_the_params_and_the_current_version(api: Api) -> None:
     await api.deploy(FAILS.replace('row["email"]', 'row["email_address"]'), "broken.py")
     planned = await post(api, f"/runs/{first['id']}/retry", dry_run=True)
     assert (planned["version"], planned["rerun_of"]) == (2, first["id"])
+    assert planned["next"] == ["tau retry broken#1"]
     again = await post(api, f"/runs/{first['id']}/retry", reason="fixed")
     assert (again["rerun_of"], again["trigger"]) == (first["id"], "retry")
     ended = await get(api, f"/runs/{again['id']}", wait=20)
@@ -293,6 +294,15 @@ async def test_a_model_with_aliases_is_checked_when_the_run_starts(api: Api) -> 
     await api.deploy(source)
     assert (await api.run("p", params={"day": "x"}))["result"] == {"day": "x"}
     assert (await api.run("p", params={"Day": "y"}))["result"] == {"day": "y"}
+
+
+async def test_a_repeated_request_for_a_key_makes_one_and_tells_its_text_once(api: Api) -> None:
+    body, headers = {"name": "ci", "scopes": ["read"]}, {"Idempotency-Key": "once"}
+    first, second = [
+        (await api.client.post("/api/v1/keys", json=body, headers=headers)).json() for _ in range(2)
+    ]
+    assert second == {name: value for name, value in first.items() if name != "key"}
+    assert [row["name"] for row in (await get(api, "/keys"))["keys"]].count("ci") == 1
 
 
 async def test_keys_are_made_shown_once_limited_and_revoked(api: Api) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-from tau.api.deps import Admin, ServicesDep
+from tau.api.deps import Admin, IdempotencyKey, ServicesDep
 from tau.api.pipelines import Limit
 from tau.api.routing import keyed_router
 from tau.schemas.audit import AuditList
@@ -23,9 +23,14 @@ async def list_keys(
 
 
 @router.post("/keys", status_code=201)
-async def create_key(request: KeyCreate, actor: Admin, services: ServicesDep) -> KeyCreated:
-    """A new key; its text is in this answer and nowhere else."""
-    return await services.keys.create(request, actor)
+async def create_key(
+    request: KeyCreate,
+    actor: Admin,
+    services: ServicesDep,
+    idempotency_key: IdempotencyKey = None,
+) -> KeyCreated:
+    """A new key; its text is in this answer, not in a repeated one's, and stored nowhere."""
+    return await services.keys.create(request, actor, idempotency_key=idempotency_key)
 
 
 @router.post("/keys/{key_id}/revoke")

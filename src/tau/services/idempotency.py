@@ -28,10 +28,12 @@ async def once(
     now: datetime,
     produce: Callable[[], Awaitable[AnswerT]],
     answer_type: type[AnswerT],
+    never_kept: frozenset[str] = frozenset(),
 ) -> AnswerT:
     """What `produce` answers, or what it answered when this key was first used.
 
-    Key, effect and answer are kept in one transaction. Raises IdempotencyKeyReused where the
+    Key, effect and answer are kept in one transaction, the answer without the fields that are
+    `never_kept`. Raises IdempotencyKeyReused where the
     key came with another request.
     """
     if key is None:
@@ -40,7 +42,9 @@ async def once(
     earlier = await keys.reserve(key, request_sha256=digest, now=now)
     if earlier is None:
         answer = await produce()
-        kept: dict[str, Any] = answer.model_dump(mode="json", exclude_none=True)
+        kept: dict[str, Any] = answer.model_dump(
+            mode="json", exclude_none=True, exclude=set(never_kept)
+        )
         await keys.keep_answer(key, status=200, answer=kept)
         return answer
     if earlier.request_sha256 != digest or earlier.answer is None:

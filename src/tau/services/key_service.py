@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from tau.core import auth
 from tau.core.auth import Actor, NewKey, Scope
 from tau.core.clock import Clock
-from tau.core.database import Database
+from tau.core.database import Database, Session
 from tau.core.ids import IdFactory
 from tau.errors import KeyInUse, KeyInvalid, KeyNotFound
 from tau.repositories.audit_repo import AuditRepository
 from tau.repositories.key_repo import KeyRepository
 from tau.schemas.base import Change
 from tau.schemas.key import KeyCreate, KeyCreated, KeyList, KeyRevoked, KeyRow
+from tau.services.idempotency import once, request_digest
 
 CACHED = timedelta(seconds=2)
 """How long a verified key is taken without asking the store; revocation is that late at most."""
@@ -39,30 +40,46 @@ class KeyService:
             keys=[KeyRow.model_validate(row) for row in rows], total=total, next_cursor=more
         )
 
-    async def create(self, request: KeyCreate, actor: Actor) -> KeyCreated:
-        """A new key; its text is in this answer and nowhere else."""
-        now, scopes = self._clock.now(), frozenset(request.scopes)
+    async def create(
+        self, request: KeyCreate, actor: Actor, *, idempotency_key: str | None = None
+    ) -> KeyCreated:
+        """A new key; its text is in the first answer and nowhere else."""
+        now = self._clock.now()
         expires = now + timedelta(seconds=request.expires) if request.expires else None
-        made = KeyCreated(name=request.name, scopes=sorted(scopes), expires_at=expires)
-        if request.dry_run:
-            return made.model_copy(update={"dry_run": True})
-        key = auth.new_key()
-        async with self._db.transaction() as session:
-            await KeyRepository(session).add(
-                key, name=request.name, scopes=scopes, now=now, expires_at=expires
-            )
-            await AuditRepository(session).add(
-                self._ids.new(),
-                "key.create",
-                target=request.name,
-                actor=actor,
-                now=now,
-                reason=request.reason,
-                detail={"id": key.key_id, "scopes": sorted(scopes)},
-            )
-        return made.model_copy(
-            update={"id": key.key_id, "key": key.text, "next": [f"tau keys revoke {key.key_id}"]}
+        planned = KeyCreated(
+            name=request.name, scopes=sorted(set(request.scopes)), expires_at=expires
         )
+        if request.dry_run:
+            return planned.model_copy(update={"dry_run": True})
+        async with self._db.transaction() as session:
+            return await once(
+                session,
+                idempotency_key,
+                digest=request_digest("keys", request),
+                now=now,
+                produce=lambda: self._create(session, request, planned, actor),
+                answer_type=KeyCreated,
+                never_kept=frozenset({"key"}),
+            )
+
+    async def _create(
+        self, session: Session, request: KeyCreate, planned: KeyCreated, actor: Actor
+    ) -> KeyCreated:
+        key, now, scopes = auth.new_key(), self._clock.now(), frozenset(request.scopes)
+        await KeyRepository(session).add(
+            key, name=request.name, scopes=scopes, now=now, expires_at=planned.expires_at
+        )
+        await AuditRepository(session).add(
+            self._ids.new(),
+            "key.create",
+            target=request.name,
+            actor=actor,
+            now=now,
+            reason=request.reason,
+            detail={"id": key.key_id, "scopes": planned.scopes},
+        )
+        revoke = [f"tau keys revoke {key.key_id}"]
+        return planned.model_copy(update={"id": key.key_id, "key": key.text, "next": revoke})
 
     async def revoke(self, key_id: str, request: Change, actor: Actor) -> KeyRevoked:
         """Take a key away, at once in this daemon. Raises KeyNotFound, KeyInUse."""

@@ -64,7 +64,7 @@ class Planner:
         request: RunCreate,
         overlap: Overlap,
         *,
-        rerun_of: str | None = None,
+        rerun_of: Run | None = None,
     ) -> RunPlan:
         """What a run would be, without making it."""
         spec, name = found.version.spec, found.pipeline.name
@@ -75,7 +75,8 @@ class Planner:
             SecretNeed(name=secret, set=await self._secrets.find(secret) is not None)
             for secret in spec.get("secrets") or []
         ]
-        start, end = interval_of(spec, request)
+        start, end = _interval(spec, request, rerun_of)
+        again = f"tau retry {name}#{rerun_of.number}" if rerun_of else f"tau run {name}"
         return RunPlan(
             interval_start=start,
             interval_end=end,
@@ -87,8 +88,8 @@ class Planner:
             secrets=needs or None,
             would=would,
             why=overlap.reason if overlap.is_full else None,
-            rerun_of=rerun_of,
-            next=[f"tau run {name}"],
+            rerun_of=rerun_of.id if rerun_of else None,
+            next=[again],
         )
 
     def new_run(
@@ -104,9 +105,7 @@ class Planner:
         rerun_of: Run | None = None,
     ) -> Run:
         """The row of a run that is queued, or skipped where its pipeline says so."""
-        start, end = interval_of(found.version.spec, request)
-        if rerun_of is not None:
-            start, end = rerun_of.interval_start, rerun_of.interval_end
+        start, end = _interval(found.version.spec, request, rerun_of)
         return Run(
             id=run_id,
             pipeline_id=found.pipeline.id,
@@ -134,6 +133,14 @@ class Planner:
             agent=actor.agent,
             reason=request.reason,
         )
+
+
+def _interval(
+    spec: JsonObject, request: RunCreate, rerun_of: Run | None
+) -> tuple[datetime | None, datetime | None]:
+    if rerun_of is not None:
+        return rerun_of.interval_start, rerun_of.interval_end
+    return interval_of(spec, request)
 
 
 def interval_of(spec: JsonObject, request: RunCreate) -> tuple[datetime | None, datetime | None]:

@@ -90,7 +90,7 @@ class RunService:
             async with self._db.glance() as session:
                 run, found, again = await self._to_retry(session, name)
                 overlap = await self._overlap(session, found)
-                return await self._planner.plan(found, again, overlap, rerun_of=run.id)
+                return await self._planner.plan(found, again, overlap, rerun_of=run)
         async with self._db.transaction() as session:
             run, found, again = await self._to_retry(session, name)
             again = again.model_copy(update={"reason": request.reason})
