@@ -12,7 +12,17 @@ from benchmarks import machine
 from benchmarks.figures import Figure
 from benchmarks.table import render
 
-NAMES = ("trigger", "throughput", "list_command", "start", "idle", "list_api", "logs", "install")
+NAMES = (
+    "trigger",
+    "throughput",
+    "list_command",
+    "start",
+    "idle",
+    "list_api",
+    "logs",
+    "hostile",
+    "install",
+)
 
 
 def main() -> int:

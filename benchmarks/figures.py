@@ -26,6 +26,11 @@ class Samples:
         ordered = sorted(self.values)
         return ordered[max(-(-95 * len(ordered) // 100) - 1, 0)]
 
+    @property
+    def p99(self) -> float:
+        ordered = sorted(self.values)
+        return ordered[max(-(-99 * len(ordered) // 100) - 1, 0)]
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "median": round(self.median, 3),

@@ -63,10 +63,10 @@ class Server:
 class Daemon(Server):
     """`taud start` on a free port; a home that is given is kept, else one is made and deleted."""
 
-    def __init__(self, home: Path | None = None) -> None:
+    def __init__(self, home: Path | None = None, **settings: str) -> None:
         self._is_own = home is None
         self.home = home or Path(tempfile.mkdtemp(prefix="tau-bench-"))
-        self.env = environment(TAU_HOME=str(self.home))
+        self.env = environment(TAU_HOME=str(self.home), **settings)
         port = free_port()
         super().__init__([BIN / "taud", "start", "--port", str(port)], self.env, port=port)
         self.key = str(json.loads((self.home / "credentials").read_text())["api_key"])

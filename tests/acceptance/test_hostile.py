@@ -4,77 +4,10 @@ from collections.abc import Callable
 
 import psutil
 from tests.fixtures.daemon import DaemonProcess
+from tests.fixtures.hostile import HOSTILE, SETTINGS
 from tests.fixtures.waiting import eventually
 
 Make = Callable[..., DaemonProcess]
-
-HOSTILE = '''
-import ctypes, os, signal, subprocess, sys, time
-from tau import pipeline
-
-def hidden(seconds=600):
-    """A process that has left our session and our process group."""
-    code = f"import os, time; os.setsid(); os.fork() and os._exit(0); time.sleep({seconds})"
-    subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-
-def channel():
-    """The descriptor of Tau's own socket."""
-    for fd in range(3, 64):
-        try:
-            if os.readlink(f"/proc/self/fd/{fd}").startswith("socket:"):
-                return fd
-        except OSError:
-            pass
-
-@pipeline
-def leaves(ctx): sys.exit(7)
-
-@pipeline
-def vanishes(ctx): os._exit(9)
-
-@pipeline
-def segfaults(ctx): ctypes.string_at(0)
-
-@pipeline(timeout=2)
-def spins(ctx):
-    while True: pass
-
-@pipeline(timeout=2)
-async def ignores(ctx):
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    while True: time.sleep(1)
-
-@pipeline
-def hogs(ctx):
-    hog = []
-    while True: hog.append(bytearray(64 * 1024 * 1024))
-
-@pipeline
-def floods(ctx):
-    line = "x" * 200
-    for n in range(30_000): print(n, line)
-    print("the last line")
-
-@pipeline
-def closes(ctx):
-    os.close(channel())
-    return {"fine": True}
-
-@pipeline
-def garbage(ctx):
-    for n in range(200): os.write(channel(), os.urandom(4096))
-    os.write(channel(), b"\\n")
-    return {"fine": True}
-
-@pipeline
-def escapes(ctx):
-    hidden()
-    os.fork() or time.sleep(600)
-    return {"fine": True}
-
-@pipeline
-def unserialisable(ctx): return {"a": [1, {"b": object()}]}
-'''
 
 EXPECTED = {
     "leaves": ("failed", "SystemExit"),
@@ -92,12 +25,7 @@ EXPECTED = {
 
 
 def test_the_hostile_eleven(make_daemon: Make) -> None:
-    daemon = make_daemon(
-        TAU_EXECUTOR__SLOTS="11",
-        TAU_EXECUTOR__GRACE="1",
-        TAU_EXECUTOR__MEMORY_MB="512",
-        TAU_EXECUTOR__LOG_MB="1",
-    ).start()
+    daemon = make_daemon(**SETTINGS).start()
     daemon.deploy(HOSTILE, "hostile.py")
     assert daemon.process is not None
     memory = psutil.Process(daemon.process.pid).memory_info
