@@ -172,10 +172,9 @@ async def ticks(store: Store) -> None:
 async def claims(store: Store) -> None:
     await ticks(store)
     store.heard.clear()
-    await store.execution.has_work()
+    await store.execution.look()
     assert await store.execution.claim(limit=4)
     await store.execution.unfinished()
-    await store.execution.next_due()
     await store.execution.to_kill()
 
 

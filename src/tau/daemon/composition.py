@@ -145,6 +145,7 @@ def _services(given: Given, dispatcher: Dispatcher) -> Services:
             signals=given.signals,
             planner=Planner(default_timeout=given.settings.timeout, secrets=secrets),
             queue_limit=given.settings.queue_limit,
+            slots=dispatcher.places,
         ),
         status=StatusService(
             given.db, given.clock, facts=given.facts, busy=lambda: dispatcher.busy

@@ -4,11 +4,12 @@ import asyncio
 import errno
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tau.core.clock import Clock
 from tau.core.signals import CANCEL, NEW_WORK, Signals
 from tau.daemon.executor import Executor
+from tau.daemon.places import Places
 from tau.daemon.trouble import Trouble
 from tau.pipeline.types import RunStatus
 from tau.services.execution_service import ExecutionService
@@ -44,7 +45,13 @@ class Dispatcher:
         self._longest_sleep = SHARED_STORE_SLEEP_S if shared_store else LONGEST_SLEEP_S
         self._active: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
         self._loops: list[asyncio.Task[None]] = []
-        self._unsure = False
+        self._is_open = False
+        self._claiming = 0
+        self._doubts = self._doubts_settled = 0
+        self.places = Places(
+            execution, is_free=self._has_place, begin=self._begin, broken=self._place_broken
+        )
+        """For who queues runs."""
         self._queue = Trouble(logger, "runs can't be claimed")
         self._cancels = Trouble(logger, "the cancels can't be read")
 
@@ -60,12 +67,14 @@ class Dispatcher:
         for claim, offset in unfinished:
             logger.info("adopting %s, attempt %d", claim.reference, claim.attempt)
             self._follow(claim, self._executor.adopt(claim, offset))
+        self._is_open = True
         self._loops = [
             asyncio.create_task(self._run(), name="dispatcher"),
             asyncio.create_task(self._watch_cancels(), name="cancels"),
         ]
 
     async def stop_claiming(self) -> None:
+        self._is_open = False
         for loop in self._loops:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
@@ -102,6 +111,26 @@ class Dispatcher:
         for claim in self.claims():
             await self.kill(claim.run_id, status, reason)
 
+    @property
+    def _unsure(self) -> bool:
+        """Whether a claim may be ours whose commit was not confirmed."""
+        return self._doubts != self._doubts_settled
+
+    @property
+    def _free(self) -> int:
+        """Slots that no attempt has, and none that is being claimed."""
+        return self._slots - len(self._active) - len(self.places) - self._claiming
+
+    def _has_place(self) -> bool:
+        return self._is_open and not self._unsure and self._free > 0 and self._has_room()
+
+    def _begin(self, claim: Claim) -> None:
+        self._follow(claim, self._executor.execute(claim))
+
+    def _place_broken(self, with_claim: bool) -> None:
+        self._doubts += with_claim
+        self._signals.notify(NEW_WORK)
+
     def _follow(self, claim: Claim, work: "asyncio._CoroutineLike[None]") -> None:
         task = asyncio.create_task(work, name=f"attempt {claim.reference}")
         self._active[claim.run_id] = (claim, task)
@@ -114,18 +143,17 @@ class Dispatcher:
         self._signals.notify(NEW_WORK)
 
     async def _run(self) -> None:
-        told = False
         while True:
             waiter = self._signals.listen(NEW_WORK)
             try:
-                sleep = await self._claim(told=told)
+                sleep = await self._claim()
                 self._queue.over()
             except Exception as error:
                 # Whatever it was: a daemon without this loop would only seem to live.
                 self._queue.met(error)
-                self._unsure = True
+                self._doubts += 1
                 sleep = RETRY_S
-            told = await self._signals.wait(waiter, within=sleep)
+            await self._signals.wait(waiter, within=sleep)
 
     async def _watch_cancels(self) -> None:
         """Kill what somebody wants to end; another daemon may have taken the wish."""
@@ -152,40 +180,46 @@ class Dispatcher:
             return CLAIM_SETTLES_S
         return RETRY_S if wishes else self._longest_sleep
 
-    async def _claim(self, *, told: bool) -> float:
+    async def _claim(self) -> float:
         """Fill the free slots; how long to sleep if nothing wakes us (seconds).
 
-        Who was told of work claims at once; who only looks, looks first.
+        Most wake-ups tell of an end behind which nothing is queued: so it looks before it claims.
         """
         if self._unsure:
             await self._take_up_claims()
-        free = min(self._slots - len(self._active), CLAIM_BATCH)
-        if free <= 0:
-            return LONGEST_SLEEP_S
-        if not told and not await self._execution.has_work():
-            return await self._until_due()
+        has_work, next_due = await self._execution.look()
+        if not has_work:
+            return self._until(next_due)
         if not self._has_room():
             raise OSError(errno.ENOSPC, "the home's disk is full")
-        claims = await self._execution.claim(limit=free)
+        free = min(self._free, CLAIM_BATCH)
+        if free <= 0:
+            return LONGEST_SLEEP_S
+        self._claiming = free
+        try:
+            claims = await self._execution.claim(limit=free)
+        finally:
+            self._claiming = 0
         for claim in claims:
-            self._follow(claim, self._executor.execute(claim))
+            self._begin(claim)
         # The claimed attempts start first; then we look whether there is more.
         return 0 if len(claims) == free else LAUNCH_PAUSE_S
 
     async def _take_up_claims(self) -> None:
         """A claim whose commit was not confirmed may be ours all the same: begin its attempt.
 
-        What is followed now was not lost; it may end while the store is asked.
+        What is followed now was not lost; it may end while the store is asked. Nor is what a
+        transaction claims that goes on; none begins while we are unsure.
         """
-        followed = set(self._active)
+        doubts = self._doubts
+        followed = set(self._active) | self.places.runs()
         for claim, offset in await self._execution.unfinished():
             if claim.run_id not in followed:
                 logger.warning("taking up the claim of %s", claim.reference)
                 self._follow(claim, self._executor.adopt(claim, offset))
-        self._unsure = False
+        self._doubts_settled = doubts  # what came meanwhile is asked again
 
-    async def _until_due(self) -> float:
-        due = await self._execution.next_due()
+    def _until(self, due: datetime | None) -> float:
         if due is None:
             return self._longest_sleep
         wait = due - self._clock.now() + timedelta(milliseconds=1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from tau.services.secret_service import SecretService
 from tau.workers.base import Answer, AttemptLost, AttemptUnknown, LaunchRefused, Worker
 
 logger = logging.getLogger("tau.executor")
+
+MAX_UNSTORED = 2
+"""So many reports of an attempt may wait for the store before its spool is read on."""
 
 
 class Executor:
@@ -49,14 +53,14 @@ class Executor:
         except OSError as error:
             await self._refused(claim, f"its source can't be written: {error}")
             return
-        await self._see_through(claim, self._worker.run(request, self._listener(claim)))
+        listener = self._listener(claim)
+        await self._see_through(claim, listener, self._worker.run(request, listener))
 
     async def adopt(self, claim: Claim, offset: int) -> None:
         """Follow an attempt that an earlier daemon of this home has started."""
-        following = self._worker.adopt(
-            claim.run_id, claim.attempt, self._listener(claim), offset=offset
-        )
-        await self._see_through(claim, following)
+        listener = self._listener(claim)
+        following = self._worker.adopt(claim.run_id, claim.attempt, listener, offset=offset)
+        await self._see_through(claim, listener, following)
 
     def forget_all_but(self, claims: Sequence[Claim]) -> None:
         """Clear away what is left of other attempts: their outcomes are stored."""
@@ -69,17 +73,22 @@ class Executor:
     async def kill(self, claim: Claim, *, status: str, reason: str) -> None:
         await self._worker.kill(claim.run_id, claim.attempt, status=status, reason=reason)
 
-    async def _see_through(self, claim: Claim, attempt: Awaitable[ExitRecord]) -> None:
+    async def _see_through(
+        self, claim: Claim, listener: "_Listener", attempt: Awaitable[ExitRecord]
+    ) -> None:
         """Whatever comes of the attempt is recorded before its files are deleted."""
         try:
             record = await attempt
         except (LaunchRefused, AttemptUnknown) as error:
+            await listener.settled()
             self._worker.forget(claim.run_id, claim.attempt)
             await self._refused(claim, str(error))
             return
         except AttemptLost as error:
             record = crash(claim, str(error))
+        # After all that it told, if not in the same transaction.
         await self._recorder.store(Ended(claim=claim, record=record))
+        await listener.settled()
         self._worker.forget(claim.run_id, claim.attempt)
 
     async def _refused(self, claim: Claim, reason: str) -> None:
@@ -123,7 +132,11 @@ class Executor:
 
 
 class _Listener:
-    """Passes on what one attempt tells."""
+    """Passes on what one attempt tells.
+
+    It does not wait for each report, so that one transaction stores what comes together: the start
+    with the first events, the last events with the end.
+    """
 
     def __init__(
         self,
@@ -137,14 +150,22 @@ class _Listener:
     ) -> None:
         self._claim, self._execution, self._recorder = claim, execution, recorder
         self._secrets, self._clock, self._trouble = secrets, clock, trouble
+        self._unstored: deque[asyncio.Future[None]] = deque()
+
+    async def settled(self) -> None:
+        """Return once all that was told is durable."""
+        while self._unstored:
+            await self._unstored.popleft()
 
     async def started(self, *, supervisor_pid: int, child_pid: int | None) -> None:
-        await self._recorder.store(
-            Started(claim=self._claim, pid=supervisor_pid, at=self._clock.now())
-        )
+        started = Started(claim=self._claim, pid=supervisor_pid, at=self._clock.now())
+        self._unstored.append(self._recorder.put(started))
 
     async def events(self, lines: Sequence[bytes], *, offset: int) -> None:
-        await self._recorder.store(Told(claim=self._claim, lines=lines, offset=offset))
+        told = Told(claim=self._claim, lines=lines, offset=offset)
+        self._unstored.append(self._recorder.put(told))
+        while len(self._unstored) > MAX_UNSTORED:
+            await self._unstored.popleft()
 
     async def request(self, op: str, args: dict[str, Any]) -> Answer:
         if op == "secret":

@@ -32,6 +32,7 @@ class Recorder:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._trouble = Trouble(logger, "what attempts report can't be stored")
+        self._lost: dict[tuple[str, int], Exception] = {}
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="recorder")
@@ -44,12 +45,16 @@ class Recorder:
         for item in self._waiting:
             item.stored.cancel()
 
-    async def store(self, report: Report) -> None:
-        """Returns once the report is durable."""
+    def put(self, report: Report) -> asyncio.Future[None]:
+        """Take a report, after all that were put before; done once it is durable."""
         item = _Item(report, asyncio.get_running_loop().create_future())
         self._waiting.append(item)
         self._wake.set()
-        await item.stored
+        return item.stored
+
+    async def store(self, report: Report) -> None:
+        """Returns once the report is durable."""
+        await self.put(report)
 
     async def _run(self) -> None:
         while True:
@@ -69,6 +74,7 @@ class Recorder:
         return batch
 
     async def _store_batch(self, batch: list[_Item]) -> None:
+        batch = [item for item in batch if not self._fails_with_an_earlier_one(item)]
         try:
             reports = [item.report for item in batch]
             await patiently(lambda: self._execution.record(reports), self._trouble)
@@ -78,9 +84,23 @@ class Recorder:
                 for item in batch:
                     await self._store_batch([item])
                 return
-            logger.exception("a report of %s is lost", batch[0].report.claim.reference)
-            batch[0].stored.set_exception(error)
+            claim = batch[0].report.claim
+            logger.exception("a report of %s is lost", claim.reference)
+            self._lost[claim.run_id, claim.fence] = error
+            self._fail(batch[0], error)
             return
         for item in batch:
             if not item.stored.done():
                 item.stored.set_result(None)
+
+    def _fails_with_an_earlier_one(self, item: _Item) -> bool:
+        """Nothing of an attempt is kept after a report that is lost: least of all its end."""
+        claim = item.report.claim
+        error = self._lost.get((claim.run_id, claim.fence))
+        if error is not None:
+            self._fail(item, error)
+        return error is not None
+
+    def _fail(self, item: _Item, error: Exception) -> None:
+        if not item.stored.done():
+            item.stored.set_exception(error)

@@ -110,6 +110,7 @@ _CANDIDATES = (
     .order_by(_runs.c.priority, _runs.c.available_at, _runs.c.id)
     .limit(bindparam("most"))
 )
+_ONE = _described.where(_runs.c.id == bindparam("run"))
 _MINE = _described.where(_runs.c.owner == bindparam("owner"), _runs.c.status.in_(ACTIVE))
 _CLAIM = (
     update(_runs)
@@ -149,6 +150,13 @@ _END = (
         finished_at=bindparam("finished"),
         available_at=func.coalesce(bindparam("next_at", type_=UtcDateTime()), _runs.c.available_at),
     )
+)
+_LOOK = select(
+    select(_runs.c.id).where(_claimable_now).exists().label("has_work"),
+    select(func.min(_runs.c.available_at))
+    .where(_runs.c.status.in_(CLAIMABLE), _runs.c.available_at > bindparam("now"))
+    .scalar_subquery()
+    .label("next_due"),
 )
 _CANCEL_REASON = select(_runs.c.cancel_reason).where(
     _runs.c.id == bindparam("run"), _runs.c.cancel_requested_at.is_not(None)
@@ -203,6 +211,15 @@ class ClaimRepository(Repository[SessionT]):
         """Runs that may be claimed, the most urgent first, with what their attempt needs."""
         found = await self._session.execute(_CANDIDATES, {"now": now, "most": limit})
         return list(found)
+
+    async def look(self, *, now: datetime) -> tuple[bool, datetime | None]:
+        """Whether some run may be claimed now, and when the next one may that has to wait."""
+        has_work, next_due = (await self._session.execute(_LOOK, {"now": now})).one()
+        return bool(has_work), next_due
+
+    async def get_claimed(self, run_id: str) -> Any:
+        """A run that was claimed in this transaction, with what its attempt needs."""
+        return (await self._session.execute(_ONE, {"run": run_id})).one()
 
     async def list_owned(self, owner: str) -> list[Any]:
         """The runs that this owner has claimed and not ended."""

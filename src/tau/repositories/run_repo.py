@@ -241,13 +241,6 @@ class RunRepository(Repository[SessionT]):
         )
         return list((await self._session.scalars(query)).all())
 
-    async def next_available_at(self, *, after: datetime) -> datetime | None:
-        """When the next queued or retrying run may start that has to wait until then."""
-        query = select(func.min(Run.available_at)).where(
-            Run.status.in_(CLAIMABLE), Run.available_at > after
-        )
-        return await self._session.scalar(query)
-
     # --- moving ----------------------------------------------------------------------------
 
     async def add(self: "RunRepository[Session]", run: Run) -> None:

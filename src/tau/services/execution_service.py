@@ -73,11 +73,13 @@ class ExecutionService:
 
     # --- claiming --------------------------------------------------------------------------
 
-    async def has_work(self) -> bool:
-        """Whether some run could be claimed; costs less than a claim that finds none."""
+    async def look(self) -> tuple[bool, datetime | None]:
+        """Whether some run could be claimed, and when the next one may start that has to wait.
+
+        Costs less than a claim that finds none.
+        """
         async with self._db.glance() as session:
-            rows = await ClaimRepository(session).list_candidates(now=self._clock.now(), limit=1)
-        return bool(rows)
+            return await ClaimRepository(session).look(now=self._clock.now())
 
     async def claim(self, *, limit: int) -> list[Claim]:
         """Up to `limit` runs that are this daemon's now, the most urgent first."""
@@ -92,6 +94,19 @@ class ExecutionService:
             for row in rows
             if row.id in claimed
         ]
+
+    async def claim_new(self, session: Session, run: Run) -> Claim | None:
+        """Claim a run in the transaction that queues it; None where it has to wait.
+
+        For one with no claimable run before it: then this is what `claim` would do next.
+        """
+        now, claims = self._clock.now(), ClaimRepository(session)
+        if run.max_concurrent is not None:
+            await claims.lock_pipeline(run.pipeline_id)
+        if not await claims.claim([run.id], owner=self._owner, now=now):
+            return None
+        row = await claims.get_claimed(run.id)
+        return _describe(row, owner=self._owner, fence=row.fence, attempt=row.attempt)
 
     async def _claim(
         self, session: Session, rows: Sequence[Any], now: datetime
@@ -136,11 +151,6 @@ class ExecutionService:
         if found is None:
             return {"data": {}, "run_number": None}
         return {"data": found.data, "run_number": found.run_number}
-
-    async def next_due(self) -> datetime | None:
-        """When the next run that has to wait may start."""
-        async with self._db.glance() as session:
-            return await RunRepository(session).next_available_at(after=self._clock.now())
 
     # --- reporting -------------------------------------------------------------------------
 

@@ -1,6 +1,9 @@
 """Asking for runs: queued, retried, cancelled, only planned; and waiting for them."""
 
+import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from tau.core.auth import Actor
 from tau.core.clock import Clock
@@ -19,6 +22,7 @@ from tau.services.idempotency import once, request_digest
 from tau.services.lookup import get_pipeline, get_run
 from tau.services.run_plan import Overlap, Planner, check_params, interval_of
 from tau.services.run_view import NO_LOGS, read_run, reference
+from tau.services.slots import NoSlots, Place, Slots
 
 RECHECK_S = 1.0
 """A waiter looks again that often: another daemon's commit wakes nobody here."""
@@ -34,10 +38,12 @@ class RunService:
         signals: Signals,
         planner: Planner,
         queue_limit: int,
+        slots: Slots | None = None,
     ) -> None:
         self._db, self._clock, self._ids = db, clock, ids
         self._signals, self._planner = signals, planner
         self._queue_limit = queue_limit
+        self._slots = slots or NoSlots()
 
     # --- asking ----------------------------------------------------------------------------
 
@@ -48,19 +54,17 @@ class RunService:
 
         Raises PipelineNotFound, ParamsInvalid, QueueFull, IdempotencyKeyReused.
         """
-        async with self._db.transaction() as session:
+        async with self._queuing() as (session, place):
             found = await get_pipeline(session, name)
             check_params(found.version.spec, request.params)
-            answer = await once(
+            return await once(
                 session,
                 idempotency_key,
                 digest=request_digest(f"runs/{found.pipeline.id}", request),
                 now=self._clock.now(),
-                produce=lambda: self._queue(session, found, request, actor),
+                produce=lambda: self._queue(session, found, request, actor, place=place),
                 answer_type=RunRead,
             )
-            session.after_commit(lambda: self._signals.notify(NEW_WORK))
-        return answer
 
     async def plan(self, name: str, request: RunCreate) -> RunPlan | ParamsCheck:
         """What `create` would do, or only whether its params can be right; nothing is changed."""
@@ -91,19 +95,19 @@ class RunService:
                 run, found, again = await self._to_retry(session, name)
                 overlap = await self._overlap(session, found)
                 return await self._planner.plan(found, again, overlap, rerun_of=run)
-        async with self._db.transaction() as session:
+        async with self._queuing() as (session, place):
             run, found, again = await self._to_retry(session, name)
             again = again.model_copy(update={"reason": request.reason})
-            answer = await once(
+            return await once(
                 session,
                 idempotency_key,
                 digest=request_digest(f"retry/{run.id}", request),
                 now=self._clock.now(),
-                produce=lambda: self._queue(session, found, again, actor, rerun_of=run),
+                produce=lambda: self._queue(
+                    session, found, again, actor, place=place, rerun_of=run
+                ),
                 answer_type=RunRead,
             )
-            session.after_commit(lambda: self._signals.notify(NEW_WORK))
-        return answer
 
     async def _to_retry(self, session: ReadSession, name: str) -> tuple[Run, Deployed, RunCreate]:
         run = await get_run(session, name)
@@ -116,6 +120,17 @@ class RunService:
         found = await get_pipeline(session, run.pipeline_name)
         return run, found, RunCreate(params=run.params, timeout=run.timeout)
 
+    @asynccontextmanager
+    async def _queuing(self) -> AsyncIterator[tuple[Session, Place]]:
+        """A transaction that queues a run, which begins with the commit where it has a place."""
+        with self._slots.place() as place:
+            async with self._db.transaction() as session:
+                yield session, place
+                if not place.is_taken:
+                    session.after_commit(lambda: self._signals.notify(NEW_WORK))
+        if place.is_taken:
+            await asyncio.sleep(0)  # it is launched before the answer is put into words
+
     async def _queue(
         self,
         session: Session,
@@ -123,10 +138,12 @@ class RunService:
         request: RunCreate,
         actor: Actor,
         *,
+        place: Place,
         rerun_of: Run | None = None,
     ) -> RunRead:
         now, runs = self._clock.now(), RunRepository(session)
-        if await runs.count_queued() >= self._queue_limit:
+        queued = await runs.count_queued()
+        if queued >= self._queue_limit:
             raise QueueFull(
                 f"{self._queue_limit} runs are queued already.", retry_after_s=5, next=["tau runs"]
             )
@@ -147,6 +164,8 @@ class RunService:
             now=now,
             reason=request.reason,
         )
+        if queued == 0 and run.status == RunStatus.QUEUED:
+            await place.take(session, run)
         return read_run(run, events=[], logs=NO_LOGS)
 
     async def _overlap(self, session: ReadSession, found: Deployed) -> Overlap:

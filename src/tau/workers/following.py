@@ -51,7 +51,7 @@ class Following:
         async for message in link.messages():
             if message.get("k") == "request":
                 self._answer_soon(message)
-            else:
+            elif message.get("k") != "exit":  # the link's end follows at once, and is the news
                 self._news.set()
         if self._link is link:
             self._link = None

@@ -119,7 +119,6 @@ def _watch(attempt_dir: Path, child: Child, wake_fd: int) -> Watch | None:
     watch = Watch(request, child, spool=spool, wake_fd=wake_fd)
     watch.until_all_have_ended()
     _store(attempt_dir, _conclude(watch, attempt_dir, started_at))
-    watch.control.poke()
     watch.control.finish()
     os.close(lock)  # before the connection ends: who sees that end finds the lock free
     return watch
