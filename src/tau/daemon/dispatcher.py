@@ -119,7 +119,7 @@ class Dispatcher:
     @property
     def _free(self) -> int:
         """Slots that no attempt has, and none that is being claimed."""
-        return self._slots - len(self._active) - len(self.places) - self._claiming
+        return self._slots - len(self._active) - self.places.lent - self._claiming
 
     def _has_place(self) -> bool:
         return self._is_open and not self._unsure and self._free > 0 and self._has_room()

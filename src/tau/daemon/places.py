@@ -29,8 +29,9 @@ class Places:
         self._begin, self._broken = begin, broken
         self._open: set[_Slot] = set()
 
-    def __len__(self) -> int:
-        """How many slots are lent."""
+    @property
+    def lent(self) -> int:
+        """How many slots transactions have that go on."""
         return len(self._open)
 
     def runs(self) -> set[str]:

@@ -43,7 +43,7 @@ class RunService:
         self._db, self._clock, self._ids = db, clock, ids
         self._signals, self._planner = signals, planner
         self._queue_limit = queue_limit
-        self._slots = slots or NoSlots()
+        self._slots: Slots = NoSlots() if slots is None else slots
 
     # --- asking ----------------------------------------------------------------------------
 
