@@ -46,7 +46,7 @@ class Dispatcher:
         self._active: dict[str, tuple[Claim, asyncio.Task[None]]] = {}
         self._loops: list[asyncio.Task[None]] = []
         self._is_open = False
-        self._claiming = 0
+        self._claiming, self._had_more = 0, False
         self._doubts = self._doubts_settled = 0
         self.places = Places(
             execution, is_free=self._has_place, begin=self._begin, broken=self._place_broken
@@ -183,27 +183,29 @@ class Dispatcher:
     async def _claim(self) -> float:
         """Fill the free slots; how long to sleep if nothing wakes us (seconds).
 
-        Most wake-ups tell of an end behind which nothing is queued: so it looks before it claims.
+        Where the last claim filled them there is probably more. Else most wake-ups tell of an end
+        behind which nothing is queued: then it looks first, which costs less.
         """
         if self._unsure:
             await self._take_up_claims()
-        has_work, next_due = await self._execution.look()
-        if not has_work:
-            return self._until(next_due)
+        if self._free <= 0:
+            return LONGEST_SLEEP_S
+        if not self._had_more:
+            has_work, next_due = await self._execution.look()
+            if not has_work:
+                return self._until(next_due)
         if not self._has_room():
             raise OSError(errno.ENOSPC, "the home's disk is full")
-        free = min(self._free, CLAIM_BATCH)
-        if free <= 0:
-            return LONGEST_SLEEP_S
-        self._claiming = free
+        self._claiming = free = min(self._free, CLAIM_BATCH)
         try:
             claims = await self._execution.claim(limit=free)
         finally:
             self._claiming = 0
         for claim in claims:
             self._begin(claim)
+        self._had_more = len(claims) == free
         # The claimed attempts start first; then we look whether there is more.
-        return 0 if len(claims) == free else LAUNCH_PAUSE_S
+        return 0 if self._had_more else LAUNCH_PAUSE_S
 
     async def _take_up_claims(self) -> None:
         """A claim whose commit was not confirmed may be ours all the same: begin its attempt.
