@@ -94,7 +94,7 @@ def _supervise(attempt_dir: Path, child: Child, wake_fd: int) -> NoReturn:
     code = BROKEN
     try:
         # Kept until the process ends: who sees the connection's end may count on both.
-        watch = _watch(attempt_dir, child, wake_fd)
+        watch = watch_attempt(attempt_dir, child, wake_fd)
         code = NOT_STARTED if watch is None else DONE
     except Exception:  # the last place that can tell of it
         log = attempt_dir / SUPERVISOR_LOG_FILE
@@ -105,7 +105,7 @@ def _supervise(attempt_dir: Path, child: Child, wake_fd: int) -> NoReturn:
         os._exit(code)
 
 
-def _watch(attempt_dir: Path, child: Child, wake_fd: int) -> Watch | None:
+def watch_attempt(attempt_dir: Path, child: Child, wake_fd: int) -> Watch | None:
     """The attempt from lock to outcome; None where it is not to be started."""
     child.prepare(attempt_dir)
     lock = attempt_files.lock_to_start(attempt_dir)

@@ -22,6 +22,7 @@ from tau.pipeline.rehearsal import rehearse
 from tau.workers import killtree, processes
 from tau.workers.streams import LineBuffer, read_available
 from tau.workers.supervisor import supervise, supervise_on_order
+from tau.workers.supervisor_rehearsal import rehearse_supervision
 
 REST_S = 0.02
 """So long after the last request a spare is made: one that is busy has no use for it."""
@@ -176,6 +177,7 @@ def main(arguments: list[str]) -> None:
     runtime.preload()
     for _ in range(_REHEARSALS):
         rehearse()
+    rehearse_supervision(wake_fd, times=_REHEARSALS)
     gc.collect()
     gc.freeze()
     Zygote(channel, wake_fd).serve()
