@@ -45,6 +45,7 @@ class RunLine(NamedTuple):
 
 _runs = cast(Table, Run.__table__)
 _INSERT = insert(_runs)
+_COUNT_QUEUED = select(func.count()).select_from(_runs).where(_runs.c.status.in_(CLAIMABLE))
 _LINES = select(*(_runs.c[name] for name in RunLine._fields))
 
 
@@ -206,8 +207,7 @@ class RunRepository(Repository[SessionT]):
         return {str(status): int(n) for status, n in await self._session.execute(query)}
 
     async def count_queued(self) -> int:
-        query = select(func.count()).select_from(Run).where(Run.status.in_(CLAIMABLE))
-        return int(await self._session.scalar(query) or 0)
+        return int(await self._session.scalar(_COUNT_QUEUED) or 0)
 
     async def list_active(self, owner: str) -> list[Run]:
         """The runs that a daemon has claimed and not ended."""
