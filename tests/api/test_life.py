@@ -197,10 +197,10 @@ async def p(ctx):
 async def test_overlap_queue(api: Api) -> None:
     await api.deploy(OVERLAP.format(limit=2, policy="queue"))
     made = [await post(api, "/pipelines/p/runs") for _ in range(6)]
-    await reaches(api, made[0]["id"], "running")
     most = 0
     while (await get(api, f"/runs/{made[-1]['id']}"))["status"] != "success":
-        statuses = [(await get(api, f"/runs/{run['id']}"))["status"] for run in made]
+        # One answer, since it is one view of the store.
+        statuses = [run["status"] for run in (await get(api, "/runs", pipeline="p"))["runs"]]
         most = max(most, sum(status in ("starting", "running") for status in statuses))
     assert most <= 2
     trace = [await get(api, f"/runs/{run['id']}") for run in made]
