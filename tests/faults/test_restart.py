@@ -80,7 +80,7 @@ def test_what_was_stored_and_not_yet_cleared_away_goes_at_the_next_start(
     run_id = str(daemon.run("hello")["id"])
     daemon.kill()
     attempt = daemon.home / "runs" / run_id / "1"
-    attempt.mkdir(parents=True)
+    attempt.mkdir(parents=True, exist_ok=True)
     (attempt / "exit.json").write_text("{}")
     daemon.start()
     eventually(lambda: not list((daemon.home / "runs").iterdir()))
