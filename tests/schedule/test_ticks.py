@@ -1,6 +1,10 @@
 """Cron and intervals against Debian cron's rules, also where the clock changes."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -57,6 +61,31 @@ DST = [
 def test_the_clock_changes(zone: str, after: str, text: str, expected: list[str]) -> None:
     ticks = cron(text, zone).next(at(after), count=len(expected))
     assert ticks == [at(f"2026-{tick}") for tick in expected]
+
+
+ANSWERS = json.loads((Path(__file__).parent / "debian_cron.json").read_text())
+"""What Debian's cron itself has done around these changes; see debian_cron.py."""
+
+
+@pytest.mark.parametrize("cell", ANSWERS, ids=lambda c: f"{c['zone']}-{c['season']}-{c['kind']}")
+def test_the_clock_changes_as_for_debians_own_cron(cell: dict[str, Any]) -> None:
+    until = at(cell["until"])
+    ticks = takewhile(
+        lambda t: t <= until, cron(cell["cron"], cell["zone"]).ticks(at(cell["after"]))
+    )
+    assert [f"{tick:%Y-%m-%dT%H:%M}" for tick in ticks] == cell["due"]
+
+
+def test_every_cell_of_the_table_is_there() -> None:
+    zones = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
+    wanted = {
+        (zone, season, kind)
+        for zone in zones
+        for season in ("spring", "autumn")
+        for kind in ("daily", "hourly", "half-hourly")
+    }
+    assert {(c["zone"], c["season"], c["kind"]) for c in ANSWERS} == wanted
+    assert all(cell["due"] for cell in ANSWERS)
 
 
 @pytest.mark.parametrize(
