@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -26,6 +28,17 @@ def ticks(ctx):
         print("tick", n)
         time.sleep(0.02)
     return {"secret": len(ctx.secret("HOME")), "state": dict(ctx.state)}
+"""
+
+WAITS = """
+import os, time
+from tau import pipeline
+
+@pipeline
+def waits(ctx):
+    print("waiting")
+    while not os.path.exists(ctx.params["go"]):
+        time.sleep(0.01)
 """
 
 
@@ -119,6 +132,54 @@ def test_stop_leaves_what_runs_to_be_adopted(make_daemon: Make) -> None:
     assert not (daemon.home / "daemon.json").exists()
     daemon.start()
     assert finished(daemon, run_id)["status"] == "success"
+
+
+def stored(daemon: DaemonProcess, run_id: str) -> tuple[str, int]:
+    """Status and attempt of a run, looked up while no daemon is there."""
+    with closing(sqlite3.connect(daemon.home / "tau.db")) as store:
+        query = "SELECT status, attempt FROM runs WHERE id = ?"
+        status, attempt = store.execute(query, (run_id,)).fetchone()
+    return status, attempt
+
+
+def test_stop_waits_for_what_ends_in_time(make_daemon: Make) -> None:
+    daemon = make_daemon(TAU_DAEMON__DRAIN="60").start()
+    daemon.deploy(TICKS)
+    run_id = start_run(daemon, "ticks", count=50)
+    eventually(lambda: begun(daemon, 1))
+    assert daemon.stop(signal.SIGTERM) == 0
+    assert stored(daemon, run_id) == ("success", 1)
+    assert not daemon.descendants()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_hurries(make_daemon: Make, tmp_path: Path, number: int) -> None:
+    daemon, go = make_daemon(TAU_DAEMON__DRAIN="600").start(), tmp_path / "go"
+    daemon.deploy(WAITS)
+    run_id = start_run(daemon, "waits", go=str(go))
+    eventually(lambda: begun(daemon, 1))
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGTERM)
+    # Draining: what is asked for now is accepted, and left for the next daemon.
+    later = eventually(lambda: queued_while_it_drains(daemon))
+    assert daemon.process.poll() is None
+    daemon.process.send_signal(number)
+    assert daemon.process.wait(10) == 0
+    assert stored(daemon, run_id) == ("running", 1)
+    assert stored(daemon, later) == ("queued", 0)
+    go.touch()
+    daemon.start()
+    for each in (run_id, later):
+        run = finished(daemon, each)
+        assert (run["status"], run["attempt"]) == ("success", 1)
+
+
+def queued_while_it_drains(daemon: DaemonProcess) -> str | None:
+    """A run that is asked for, where that shows that no run is begun any more."""
+    run_id = start_run(daemon, "waits", go="/")
+    with daemon.client() as client:
+        run = client.get(f"/runs/{run_id}", params={"wait": 0.5}).json()
+    return run_id if run["status"] == "queued" else None
 
 
 def test_stop_kill_ends_what_runs_and_leaves_no_process(make_daemon: Make) -> None:

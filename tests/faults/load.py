@@ -3,7 +3,7 @@
 import itertools
 import random
 import threading
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from tests.fixtures.daemon import DaemonProcess
@@ -14,14 +14,18 @@ _PAUSE_S = 0.01
 class Load:
     """Asks for `count` runs, each under an Idempotency-Key of its own, until all are accepted.
 
-    It asks for no more than it is allowed by `allow`, so that the runs are spread over a test.
+    It asks for no more than it is allowed by `allow`, so that the runs are spread over a test;
+    it ends with its `with` block.
     """
 
-    def __init__(self, daemon: DaemonProcess, *, count: int, seed: int, askers: int = 3) -> None:
+    def __init__(
+        self, daemon: DaemonProcess, *, count: int, seed: int, askers: int = 3, longest_ms: int = 80
+    ) -> None:
         self.accepted: dict[str, tuple[str, dict[str, Any]]] = {}
         """The runs that were answered with 202: id → the pipeline and the params."""
         self.refused: list[str] = []
-        self._daemon, self._count, self._seed = daemon, count, seed
+        self.count = count
+        self._daemon, self._seed, self._longest_ms = daemon, seed, longest_ms
         self._key = daemon.key
         self._allowed = threading.Condition()
         self._limit = 0
@@ -34,13 +38,16 @@ class Load:
     def allow(self, count: int) -> None:
         """Let it ask for that many in all."""
         with self._allowed:
-            self._limit = min(count, self._count)
+            self._limit = min(count, self.count)
             self._allowed.notify_all()
 
     def is_done(self) -> bool:
-        return len(self.accepted) == self._count or bool(self.refused)
+        return len(self.accepted) == self.count or bool(self.refused)
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._stopped = True
         with self._allowed:
             self._allowed.notify_all()
@@ -49,7 +56,7 @@ class Load:
 
     def _ask_all(self) -> None:
         with httpx.Client(trust_env=False, timeout=10) as client:
-            while (number := next(self._numbers)) < self._count:
+            while (number := next(self._numbers)) < self.count:
                 with self._allowed:
                     self._allowed.wait_for(lambda n=number: self._stopped or n < self._limit)
                 while not self._stopped and not self._ask(client, number):
@@ -60,7 +67,7 @@ class Load:
         chance = random.Random(f"{self._seed} {number}")
         name = chance.choice(["patient", "patient", "once"])
         failures = chance.choice([0, 0, 0, 1]) if name == "patient" else 0
-        params = {"ms": chance.randrange(80), "failures": failures, "number": number}
+        params = {"ms": chance.randrange(self._longest_ms), "failures": failures, "number": number}
         info, process = self._daemon.info(), self._daemon.process
         if info is None or process is None or info["pid"] != process.pid:
             return False
