@@ -1,26 +1,30 @@
-"""Makes the dump of a store as it was at revision 0001, with runs in flight.
+"""Makes the dump of a store as it was at a revision, with runs in flight.
 
-`uv run python tests/golden/make.py > tests/golden/0001.sql` - only ever for a revision that has no
-dump yet: what an earlier version has written is not written anew.
+`uv run python tests/golden/make.py 0003 > tests/golden/0003.sql` - only ever for a revision that
+has no dump yet: what an earlier version has written is not written anew. With the URL of an empty
+PostgreSQL database as a second word it fills that one; `pg_dump --inserts --no-owner` does the
+rest, without the lines that set the session up.
 """
 
+import asyncio
 import hashlib
 import json
-import sqlite3
 import sys
 import tempfile
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, MetaData, create_engine
 
+from tau.core.database import Database
 from tau.core.migrations import scripts_path
 
-REVISION = "0001"
 NODE = "01hgandennode0000000000000"
 """The home that had claimed what was starting and running."""
+LOST = "01hgandenlost0000000000000"
+"""Another daemon on a shared store, whose lease ended long ago."""
 
 SOURCE = """from tau import pipeline
 
@@ -44,81 +48,150 @@ STATUSES = [
 ]  # fmt: skip
 """Of each run its status, its attempt and how many it may have, in the order of their numbers."""
 
-PIPELINE = "01hgandenp0000000000000000"
-DAY = "2026-03-02 06:%02d:00.000000"
+PIPELINE, TIMED = "01hgandenp0000000000000000", "01hgandenp0000000000000001"
+SCHEDULE = "01hgandens0000000000000000"
 
 
-def insert(store: sqlite3.Connection, table: str, **values: Any) -> None:
-    names, marks = ", ".join(f'"{name}"' for name in values), ", ".join("?" * len(values))
-    store.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(values.values()))  # noqa: S608
+def day(minute: int, *, hour: int = 6) -> datetime:
+    return datetime(2026, 3, 2, hour, minute, tzinfo=UTC)
 
 
-def add_pipeline(store: sqlite3.Connection) -> None:
+class Store:
+    """The tables as they are at a revision."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self.tables = connection, MetaData()
+        self.tables.reflect(connection)
+
+    def has(self, table: str) -> bool:
+        return table in self.tables.tables
+
+    def insert(self, table: str, **values: Any) -> None:
+        known = self.tables.tables[table]
+        self._connection.execute(known.insert().values({known.c[k]: v for k, v in values.items()}))
+
+
+def add_pipeline(store: Store, pipeline_id: str, name: str, *, runs: int, **spec: Any) -> None:
     sha256 = hashlib.sha256(SOURCE.encode()).hexdigest()
-    at = DAY % 0
-    insert(store, "sources", sha256=sha256, content=SOURCE, created_at=at)
-    insert(
-        store, "pipelines", id=PIPELINE, name="orders", stem="orders", tag_index="\ngolden\n",
-        current_version=1, version_count=1, run_count=len(STATUSES), created_at=at, updated_at=at,
+    at = day(0)
+    if name == "orders":
+        store.insert("sources", sha256=sha256, content=SOURCE, created_at=at)
+    store.insert(
+        "pipelines", id=pipeline_id, name=name, stem=name, tag_index="\ngolden\n",
+        current_version=1, version_count=1, run_count=runs, created_at=at, updated_at=at,
         tenant_id="default",
     )  # fmt: skip
-    insert(
-        store, "versions", pipeline_id=PIPELINE, number=1, source_sha256=sha256,
-        file_name="orders.py", spec=json.dumps(SPEC), created_at=at, created_by="local",
-        tenant_id="default",
+    store.insert(
+        "versions", pipeline_id=pipeline_id, number=1, source_sha256=sha256,
+        file_name="orders.py", spec=json.dumps(SPEC | {"name": name} | spec), created_at=at,
+        created_by="local", tenant_id="default",
     )  # fmt: skip
-    insert(
-        store, "pipeline_states", pipeline_id=PIPELINE, data='{"day":"2026-03-01"}', run_number=1,
-        updated_at=at,
-    )  # fmt: skip
+    if name == "orders":
+        store.insert(
+            "pipeline_states", pipeline_id=pipeline_id, data='{"day":"2026-03-01"}', run_number=1,
+            updated_at=at,
+        )  # fmt: skip
 
 
-def add_run(store: sqlite3.Connection, number: int, status: str, attempt: int, most: int) -> None:
-    at, run_id = DAY % number, f"01hgandenr{number:016d}"
+def add_run(
+    store: Store, number: int, status: str, attempt: int, most: int, *,
+    pipeline: str = "orders", owner: str = NODE, **values: Any,
+) -> None:  # fmt: skip
+    at, pipeline_id = day(number), PIPELINE if pipeline == "orders" else TIMED
+    run_id = f"01hgande{'nr' if pipeline == 'orders' else 'nt'}{number:016d}"
     owned, in_flight = status in ("starting", "running"), status in ("queued", "retrying")
     final = not owned and not in_flight
-    insert(
-        store, "runs", id=run_id, pipeline_id=PIPELINE, pipeline_name="orders", number=number,
-        version=1, status=status, trigger="manual", params='{"day":2}', priority=0, created_at=at,
+    defaults = {"trigger": "manual", "params": '{"day":2}', "requested_by": "local"}
+    store.insert(
+        "runs", id=run_id, pipeline_id=pipeline_id, pipeline_name=pipeline, number=number,
+        version=1, status=status, priority=0, created_at=at,
         available_at=at, started_at=at if attempt and status != "starting" else None,
-        finished_at=at if final else None, owner=NODE if attempt else None, fence=attempt,
-        attempt=attempt, max_attempts=most, launch_failures=0, requested_by="local",
+        finished_at=at if final else None, owner=owner if attempt else None, fence=attempt,
+        attempt=attempt, max_attempts=most, launch_failures=0,
         result='{"attempt":1}' if status == "success" else None, tenant_id="default",
+        **(defaults | values),
     )  # fmt: skip
     for one in range(1, attempt + 1):
         ended = final or one < attempt or status == "retrying"
-        insert(
-            store, "attempts", run_id=run_id, number=one, fence=one, owner=NODE,
+        store.insert(
+            "attempts", run_id=run_id, number=one, fence=one, owner=owner,
             status=status if final else "failed" if ended else status, claimed_at=at,
             started_at=at, finished_at=at if ended else None, spool_offset=100, log_lines=1,
             log_warnings=0, log_errors=0,
         )  # fmt: skip
-        insert(
-            store, "events", run_id=run_id, attempt=one, seq=2, at=at, kind="log", level=20,
+        store.insert(
+            "events", run_id=run_id, attempt=one, seq=2, at=at, kind="log", level=20,
             message="orders of the day", data='{"source":"ctx"}',
         )  # fmt: skip
 
 
-def make(folder: Path) -> str:
-    """The store as SQL."""
-    file = folder / "tau.db"
-    engine = create_engine(f"sqlite:///{file}")
+def add_schedule(store: Store) -> None:
+    """Each hour, set by command, with a tick that had run and one that ran when all went down."""
+    add_pipeline(store, TIMED, "ticks", runs=2, declared_name="orders", timezone="Europe/Berlin")
+    at = day(0, hour=5)
+    store.insert(
+        "schedules", id=SCHEDULE, pipeline_id=TIMED, name="default", cron="0 * * * *",
+        timezone="Europe/Berlin", enabled=True, set_by="command", catchup="latest",
+        deadline=7200.0, next_fire_at=day(0), watermark=at, covered_until=at, generation=3,
+        created_at=at, updated_at=at, tenant_id="default",
+    )  # fmt: skip
+    for number, status in ((1, "success"), (2, "running")):
+        due = day(0, hour=3 + number)
+        add_run(
+            store, number, status, 1, 3, pipeline="ticks", trigger="schedule", params="{}",
+            requested_by="scheduler", schedule_id=SCHEDULE, scheduled_for=due,
+            interval_start=day(0, hour=2 + number), interval_end=due,
+        )  # fmt: skip
+
+
+def add_lease(store: Store) -> None:
+    """A run of a daemon that is gone, and what is known of that."""
+    store.insert(
+        "workers", id=LOST, host="elsewhere", pid=1, version="0.1.0", slots=4, started_at=day(0),
+        lease_until=day(30),
+    )  # fmt: skip
+    add_run(store, len(STATUSES) + 1, "running", 1, 2, owner=LOST)
+
+
+def fill(connection: Connection, revision: str) -> None:
+    """Bring an empty store to the revision, and some rows into it."""
     config = Config()
     config.set_main_option("script_location", str(scripts_path()))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, REVISION)
-    engine.dispose()
-    store = sqlite3.connect(file)
-    add_pipeline(store)
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+    store = Store(connection)
+    shares = store.has("workers") and connection.dialect.name == "postgresql"
+    add_pipeline(store, PIPELINE, "orders", runs=len(STATUSES) + shares)
     for number, (status, attempt, most) in enumerate(STATUSES, start=1):
         add_run(store, number, status, attempt, most)
-    store.commit()
-    text = "\n".join(store.iterdump()) + "\n"
-    store.close()
+    if store.has("schedules"):
+        add_schedule(store)
+    if shares:
+        add_lease(store)
+
+
+def dump(revision: str) -> str:
+    """A SQLite store as SQL."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = create_engine(f"sqlite:///{folder}/tau.db")
+        with engine.begin() as connection:
+            fill(connection, revision)
+        with engine.connect() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            text = "\n".join(driver.iterdump()) + "\n"
+        engine.dispose()
     return text
 
 
+async def fill_server(revision: str, url: str) -> None:
+    database = Database(url)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(fill, revision)
+    await database.close()
+
+
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        sys.stdout.write(make(Path(folder)))
+    if len(sys.argv) == 2:
+        sys.stdout.write(dump(sys.argv[1]))
+    else:
+        asyncio.run(fill_server(*sys.argv[1:]))
