@@ -8,6 +8,7 @@ import asyncio
 import logging
 
 from tau.daemon.dispatcher import Dispatcher
+from tau.daemon.trouble import Trouble
 from tau.errors import StoreUnavailable
 from tau.pipeline.types import RunStatus
 from tau.services.lease_service import RENEW_S, SELF_FENCE_S, LeaseService
@@ -17,8 +18,11 @@ logger = logging.getLogger("tau.reaper")
 
 
 class Reaper:
-    def __init__(self, leases: LeaseService, dispatcher: Dispatcher) -> None:
-        self._leases, self._dispatcher = leases, dispatcher
+    def __init__(
+        self, leases: LeaseService, dispatcher: Dispatcher, *, renew_s: float = RENEW_S
+    ) -> None:
+        self._leases, self._dispatcher, self._renew_s = leases, dispatcher, renew_s
+        self._trouble = Trouble(logger, "the lease can't be renewed, or lost runs taken")
         self._renewed_at = boot_time()
         self._task: asyncio.Task[None] | None = None
 
@@ -41,16 +45,21 @@ class Reaper:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(self._renew_s)
             try:
-                await self._leases.renew()
-                self._renewed_at = boot_time()
-                self._dispatcher.renew()
-                await self._end_what_was_taken()
-                await self._leases.reap()
-            except StoreUnavailable as error:
-                logger.warning("the lease could not be renewed: %s", error)
+                await self._renew()
+                self._trouble.over()
+            except Exception as error:
+                # Whatever it was: a daemon without this loop would be shot by the others.
+                self._trouble.met(error)
                 await self._fence_off()
+
+    async def _renew(self) -> None:
+        await self._leases.renew()
+        self._renewed_at = boot_time()
+        self._dispatcher.renew()
+        await self._end_what_was_taken()
+        await self._leases.reap()
 
     async def _end_what_was_taken(self) -> None:
         claims = self._dispatcher.claims()
