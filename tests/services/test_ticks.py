@@ -17,7 +17,7 @@ from tau.repositories.schedule_repo import ScheduleRepository
 from tau.schedule.policy import Catchup
 from tau.services.execution_service import Ended, ExecutionService
 from tau.services.schedule_service import ScheduleService
-from tau.services.tick_service import BATCH, TickService
+from tau.services.tick_service import TickService
 from tau.testing import FakeClock
 
 MINUTE = timedelta(minutes=1)
@@ -208,13 +208,18 @@ async def test_what_is_disabled_or_undeployed_is_not_due(
     assert await ticks.next_due() is None
 
 
-async def test_many_due_at_once(database: Database, clock: FakeClock, ticks: TickService) -> None:
-    for number in range(BATCH + 20):
+@pytest.mark.parametrize("count", [40, 45])
+async def test_many_due_at_once(
+    database: Database, clock: FakeClock, signals: Signals, count: int
+) -> None:
+    """In batches, the last of which may be full."""
+    ticks = TickService(database, clock, UlidFactory(), signals=signals, batch=20)
+    for number in range(count):
         await schedule(database, clock, f"p{number:04}")
     clock.advance(60)
-    assert await ticks.materialise_due() == BATCH + 20
+    assert await ticks.materialise_due() == count
     found = await runs(database)
-    assert (len(found), {run.number for run in found}) == (BATCH + 20, {1})
+    assert (len(found), {run.number for run in found}) == (count, {1})
 
 
 async def test_a_schedule_that_can_not_be_read_does_not_hold_up_the_others(

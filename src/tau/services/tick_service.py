@@ -20,15 +20,24 @@ from tau.services.run_plan import Overlap
 logger = logging.getLogger("tau.ticks")
 
 BATCH = 250
+"""So many schedules in one transaction, so that others who write wait little."""
 PASSED_OVER = timedelta(hours=1)
 SCHEDULER = "scheduler"
 """Who asks for scheduled runs."""
 
 
 class TickService:
-    def __init__(self, db: Database, clock: Clock, ids: IdFactory, *, signals: Signals) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        ids: IdFactory,
+        *,
+        signals: Signals,
+        batch: int = BATCH,
+    ) -> None:
         self._db, self._clock, self._ids = db, clock, ids
-        self._signals = signals
+        self._signals, self._batch = signals, batch
         self._passed_over: dict[str, datetime] = {}
 
     def _broken(self, now: datetime) -> list[str]:
@@ -46,7 +55,7 @@ class TickService:
         total = 0
         while count := await self._materialise_batch():
             total += count
-            if count < BATCH:
+            if count < self._batch:
                 break
         return total
 
@@ -54,7 +63,7 @@ class TickService:
         now = self._clock.now()
         async with self._db.transaction() as session:
             schedules = ScheduleRepository(session)
-            due = await schedules.lock_due(now=now, limit=BATCH, but=self._broken(now))
+            due = await schedules.lock_due(now=now, limit=self._batch, but=self._broken(now))
             if not due:
                 return 0
             numbers = await schedules.lock_run_counts(sorted({d.pipeline.id for d in due}))
