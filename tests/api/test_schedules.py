@@ -25,6 +25,7 @@ async def test_the_files_schedule_is_applied_at_deploy(api: Api) -> None:
     [row] = (await get(api, "/schedules"))["schedules"]
     assert (row["pipeline"], row["schedule"]) == ("p", "0 6 * * * Europe/Berlin")
     assert row["next_fire_at"] == made["next"][0]
+    assert (row["next"], row["next_local"]) == (made["next"], made["next_local"])
     assert (await get(api, "/pipelines"))["pipelines"][0]["schedule"] == row["schedule"]
     assert (await get(api, "/pipelines/p"))["schedule"]["cron"] == "0 6 * * *"
 
@@ -50,7 +51,7 @@ async def test_switching_off_and_on_outlives_a_deploy(api: Api) -> None:
     await api.deploy(DAILY + "# more\n")
     [row] = (await get(api, "/schedules"))["schedules"]
     assert row["enabled"] is False
-    assert "next_fire_at" not in row
+    assert not {"next_fire_at", "next", "next_local"} & set(row)
     on = await post(api, "/pipelines/p/schedule", enabled=True)
     assert on["schedule"]["enabled"] is True
     assert "next_fire_at" in (await get(api, "/schedules"))["schedules"][0]

@@ -59,7 +59,7 @@ SCHEDULE = Command(
 SCHEDULES = Command(
     name="schedules",
     group="schedules",
-    summary="List the schedules of all pipelines with their next five ticks.",
+    summary="List the schedules of all pipelines with their next five ticks, in UTC and local.",
     params=(LIMIT, CURSOR, FIELDS),
     output=Output(
         description="A page of schedules, by the pipelines' names; one that is disabled has no "
@@ -67,12 +67,12 @@ SCHEDULES = Command(
         keys=("schedules", "total", "next_cursor"),
         rows="schedules",
         row_keys=(
-            "pipeline", "schedule", "timezone", "enabled", "set_by", "next_fire_at", "next_local",
-            "next",
+            "pipeline", "schedule", "timezone", "enabled", "set_by", "next_fire_at", "next",
+            "next_local",
         ),
     ),
     errors=("request.invalid_cursor",),
-    examples=("tau schedules", "tau schedules --fields pipeline,schedule,next_local -o table"),
+    examples=("tau schedules", "tau schedules --fields pipeline,schedule,next_fire_at -o table"),
 )  # fmt: skip
 
 COMMANDS = (SCHEDULE, SCHEDULES)

@@ -66,7 +66,7 @@ class ScheduleChanged(Output):
 
 
 class ScheduleRow(Output):
-    """A schedule in a list."""
+    """A schedule in a list; one that is disabled has no next ticks."""
 
     pipeline: str
     schedule: str
@@ -74,8 +74,8 @@ class ScheduleRow(Output):
     enabled: bool
     set_by: str
     next_fire_at: UtcTime | None = None
-    next_local: str | None = None
     next: list[UtcTime] | None = None
+    next_local: list[str] | None = None
 
 
 class ScheduleList(Output):

@@ -52,18 +52,16 @@ def read_schedule(schedule: Schedule | None, *, now: datetime) -> ScheduleRead |
 
 def read_schedule_row(scheduled: Scheduled, *, now: datetime) -> ScheduleRow:
     schedule = scheduled.schedule
-    read = read_schedule(schedule, now=now)
-    due = schedule.next_fire_at
-    zone = ZoneInfo(schedule.timezone)
+    read = read_schedule(schedule, now=now) if schedule.enabled else None
     return ScheduleRow(
         pipeline=scheduled.pipeline.name,
         schedule=summary(schedule) or "",
         timezone=schedule.timezone,
         enabled=schedule.enabled,
         set_by=schedule.set_by,
-        next_fire_at=due,
-        next_local=due.astimezone(zone).isoformat() if due else None,
-        next=read.next if read and schedule.enabled else None,
+        next_fire_at=schedule.next_fire_at,
+        next=read.next if read else None,
+        next_local=read.next_local if read else None,
     )
 
 
