@@ -221,8 +221,10 @@ def _lags(home: Path, plans: list[dict[str, Any]]) -> list[float]:
             [plan | {"id": name} for plan, (name,) in zip(plans, names.fetchall(), strict=True)],
         )
         store.commit()
-    with Daemon(home), closing(sqlite3.connect(home / "tau.db")) as store:
-        found, last = _first_seen(store, len(plans))
+        last: str = store.execute("SELECT max(id) FROM runs").fetchone()[0]
+    with Daemon(home) as daemon, closing(sqlite3.connect(home / "tau.db")) as store:
+        assert daemon.first_answer_ms < LEAD_S * 1e3, "the ticks were due before the daemon was up"
+        found = _first_seen(store, last, count=len(plans))
         while store.execute("SELECT 1 FROM runs WHERE finished_at IS NULL").fetchone():
             time.sleep(SETTLE_S / 10)
         ends = store.execute("SELECT status FROM runs WHERE id > ?", (last,)).fetchall()
@@ -230,10 +232,9 @@ def _lags(home: Path, plans: list[dict[str, Any]]) -> list[float]:
     return found
 
 
-def _first_seen(store: sqlite3.Connection, count: int) -> tuple[list[float], str]:
-    """The lag of each of so many new runs, and the id of the last one before them."""
+def _first_seen(store: sqlite3.Connection, last: str, *, count: int) -> list[float]:
+    """The lag of each of so many runs that come after the last one, as another process sees it."""
     found: list[float] = []
-    begin = last = store.execute("SELECT max(id) FROM runs").fetchone()[0]
     query = "SELECT id, scheduled_for FROM runs WHERE id > ? ORDER BY id"
     deadline = time.monotonic() + PATIENCE_S
     while len(found) < count:
@@ -244,7 +245,7 @@ def _first_seen(store: sqlite3.Connection, count: int) -> tuple[list[float], str
             found.append((now - datetime.fromisoformat(due).replace(tzinfo=UTC)) / MILLISECOND)
         last = rows[-1][0] if rows else last
         time.sleep(POLL_S)
-    return found, begin
+    return found
 
 
 if __name__ == "__main__":
