@@ -12,7 +12,7 @@ from tests.fixtures.waiting import eventually_async
 from tau.core.config import RetentionSettings
 from tau.core.database import Database
 from tau.core.ids import UlidFactory
-from tau.core.signals import Signals
+from tau.core.signals import SCHEDULES, Signals
 from tau.daemon.scheduler import CLOCK_LOOK_S, Scheduler
 from tau.errors import StoreUnavailable
 from tau.models import Run
@@ -39,12 +39,19 @@ class CountedTicks(TickService):
 
     asked = 0
     failure: Exception | None = None
+    due_at_once = 0
 
     async def materialise_due(self) -> int:
         self.asked += 1
         if self.failure is not None:
             raise self.failure
         return await super().materialise_due()
+
+    async def next_due(self) -> datetime | None:
+        if self.due_at_once:
+            self.due_at_once -= 1
+            return START
+        return await super().next_due()
 
 
 class Ticking:
@@ -112,6 +119,16 @@ async def test_the_clock_is_set_forth_and_back(ticking: Ticking) -> None:
         START + HOUR,
         START + HOUR + timedelta(minutes=1),
     ]
+
+
+async def test_what_is_due_when_the_ticks_have_just_been_made(ticking: Ticking) -> None:
+    """The next wake is never lost, however soon it is: with it all schedules would stand still."""
+    asked = ticking.ticks.asked
+    ticking.ticks.due_at_once = 50
+    ticking.signals.notify(SCHEDULES)
+    await eventually_async(lambda: ticking.ticks.asked >= asked + 50)
+    ticking.clock.moment += HOUR
+    await eventually_async(ticking.runs)
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("away"), RuntimeError("a bug")])

@@ -67,7 +67,7 @@ def live_and_die(daemon: DaemonProcess, chance: random.Random, *, at_most: float
     daemon.kill()
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(7200 if LONG else 900)
 def test_killing_the_daemon_costs_nothing(make_daemon: Make, witness: Witness, seed: int) -> None:
     daemon, chance = make_daemon(), random.Random(seed)
     set_up(daemon.start(), witness)
@@ -135,7 +135,7 @@ def shoot(processes: list[psutil.Process]) -> int:
     return hit
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(7200 if LONG else 900)
 def test_shooting_supervisors_and_zygotes_costs_at_most_what_was_shot(
     make_daemon: Make, witness: Witness, seed: int
 ) -> None:

@@ -296,7 +296,7 @@ def _documents(runs: list[Any], attempts: list[Any]) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.timeout(3600 if LONG else 300)
+@pytest.mark.timeout(6 * 3600 if LONG else 300)
 def test_the_run_table_is_as_the_model_says(store_url: str) -> None:
     with asyncio.Runner() as runner:
         RunTable.database = Database(store_url)

@@ -1,8 +1,10 @@
 """The daemon's periodic jobs, driven by APScheduler; it keeps no jobs and evaluates no cron.
 
-The `schedules` table is the truth: the job of the ticks is set to the table's next due time, and
-again after each run of it, and after each change. APScheduler sleeps until a time of the wall
-clock, and over an hour that the clock is set back: so whoever sets the clock wakes everything.
+The `schedules` table is the truth: a job is set to the table's next due time, and again each time
+that the ticks were made, and after each change. It only rings a bell, since APScheduler drops a job
+that is due while an earlier run of it has not quite ended; that one or the next half minute would
+otherwise be the last. It sleeps until a time of the wall clock, and over an hour that the clock is
+set back: so whoever sets the clock wakes everything.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ logger = logging.getLogger("tau.scheduler")
 
 HOUR_S = 3600
 FIRST = timedelta(minutes=1)
-LONGEST_SLEEP = timedelta(seconds=30)
+LONGEST_SLEEP_S = 30
 RETRY = timedelta(seconds=1)
 TICKS = "ticks"
 CLOCK_LOOK_S = 1.0
@@ -56,8 +58,9 @@ class Scheduler:
             seconds=HOUR_S,
             next_run_time=datetime.now(UTC) + FIRST,
         )
-        self._watches: list[asyncio.Task[None]] = []
-        self._changes = 0
+        self._jobs.add_job(self._ring, "interval", seconds=LONGEST_SLEEP_S)
+        self._bell = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
         self._schedules = Trouble(logger, "the schedules can't be read")
         self._house = Trouble(logger, "what is old can't be tidied up")
 
@@ -65,15 +68,16 @@ class Scheduler:
         """Catch up what is due already, then go on."""
         self._jobs.start()
         await self._tick()
-        self._watches = [
+        self._loops = [
+            asyncio.create_task(self._tick_when_rung(), name="ticks"),
             asyncio.create_task(self._watch_changes(), name="schedule changes"),
             asyncio.create_task(self._watch_clock(), name="clock"),
         ]
 
     async def stop(self) -> None:
-        for watch in self._watches:
-            watch.cancel()
-        await asyncio.gather(*self._watches, return_exceptions=True)
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
         self._jobs.shutdown(wait=False)
         # A job that was under way was cancelled: the store is closed after its last word.
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -86,19 +90,28 @@ class Scheduler:
         finally:
             self._running.discard(task)
 
+    async def _ring(self) -> None:
+        self._bell.set()
+
+    async def _tick_when_rung(self) -> None:
+        while True:
+            await self._bell.wait()
+            # Before the ticks are made: what changes meanwhile rings again.
+            self._bell.clear()
+            await self._tick()
+
     async def _tick(self) -> None:
-        seen = self._changes
         try:
             await self._ticks.materialise_due()
             due = await self._ticks.next_due()
             self._schedules.over()
         except Exception as error:
-            # Whatever it was: a daemon without this job would only seem to live.
+            # Whatever it was: a daemon without this loop would only seem to live.
             self._schedules.met(error)
-            self._wake_in(RETRY)
+            self._ring_in(RETRY)
             return
-        left = LONGEST_SLEEP if due is None else due - self._clock.now()
-        self._wake_in(min(left, LONGEST_SLEEP) if seen == self._changes else timedelta(0))
+        if due is not None:
+            self._ring_in(due - self._clock.now())
 
     async def _keep_house(self) -> None:
         try:
@@ -107,19 +120,18 @@ class Scheduler:
         except Exception as error:
             self._house.met(error)
 
-    def _wake_in(self, delay: timedelta) -> None:
+    def _ring_in(self, delay: timedelta) -> None:
+        if delay.total_seconds() > LONGEST_SLEEP_S:
+            return
         moment = datetime.now(UTC) + max(delay, timedelta(0))
-        self._jobs.add_job(
-            self._run, "date", args=[self._tick], run_date=moment, id=TICKS, replace_existing=True
-        )
+        self._jobs.add_job(self._ring, "date", run_date=moment, id=TICKS, replace_existing=True)
 
     async def _watch_changes(self) -> None:
         while True:
             await self._signals.listen(SCHEDULES)
             if self._signals.closed:
                 return
-            self._changes += 1
-            self._wake_in(timedelta(0))
+            self._bell.set()
 
     async def _watch_clock(self) -> None:
         lead = self._lead()

@@ -48,7 +48,8 @@ def serve(settings: Settings, home: Home, *, free_port: bool = False) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    # It warns of jobs that it drops, as it drops a ring of the bell that is still being rung.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     check_bind(settings)
     daemon_home = DaemonHome(home)
     daemon_home.lock()
