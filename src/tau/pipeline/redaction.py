@@ -9,8 +9,9 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from html import escape
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from tau.pipeline.protocol import JsonObject, decode_line, encode_line
 from tau.pipeline.types import EventKind, Level, Severity
@@ -20,6 +21,9 @@ REDACTED = "[redacted]"
 MIN_SECRET_CHARS = 4
 
 _MIN_LINE_CHARS = 8  # of a secret with several lines, each longer line counts as a secret
+_MIN_TELLING_CHARS = 8  # what is shorter may stand in honest data by chance
+_WRAPPED = (57, 48)  # bytes in a line of base64 as MIME and PEM wrap it
+_PLAIN_IN_URLS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 _NAMES = (
     r"(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|dsn)"
@@ -61,7 +65,7 @@ _STRUCTURE = frozenset(
         "k", "ts", "seq", "level", "source", "step", "parent", "kind", "status", "ms",
         "rows_in", "rows_out", "passed", "severity", "line", "v", "pid", "python", "id",
         "op", "dropped", "bytes", "message", "fields", "logger", "name", "metrics", "error",
-        "evidence", "value", "reason", "state", "failure", "args",
+        "evidence", "value", "reason", "state", "failure", "args", "version",
     }
 )  # fmt: skip
 _FAILURE_STRUCTURE = frozenset(
@@ -89,16 +93,34 @@ class Redactor:
         self._forms: set[str] = set()
         self._needles: tuple[bytes, ...] = ()
         self._known: re.Pattern[str] | None = None
+        self._patterns: set[str] = set()
+        self._telling: set[str] = set()
 
     def add(self, value: Any) -> None:
         """Learn a secret: a text, or a JSON value, whose texts and numbers then all count."""
-        added = {form for text in _texts(value) for form in _forms(text)}
+        texts = {text for text in _texts(value) if len(text) >= MIN_SECRET_CHARS}
+        added = {form for text in texts for form in _forms(text)}
         if added <= self._forms:
             return
         self._forms |= added
+        self._patterns |= {_in_urls(text) for text in texts if _has_stretch(text)}
+        telling = (text for text in texts if len(text) >= _MIN_TELLING_CHARS)
+        self._telling |= {form for text in telling for form in _forms(text)}
         longest_first = sorted(self._forms, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, longest_first)))
+        alternatives = [*map(re.escape, longest_first), *sorted(self._patterns)]
+        self._known = re.compile("|".join(alternatives))
         self._needles = tuple({_needle(form) for form in self._forms})
+
+    def is_told_by(self, value: Any) -> bool:
+        """Whether a JSON value holds a known secret that is too long to be there by chance."""
+        if isinstance(value, dict):
+            return any(self.is_told_by(part) for pair in value.items() for part in pair)
+        if isinstance(value, list):
+            return any(map(self.is_told_by, value))
+        if value is None or isinstance(value, bool):
+            return False
+        text = value if isinstance(value, str) else json.dumps(value)
+        return any(form in text for form in self._telling)
 
     def suspects(self, line: bytes) -> bool:
         """Whether a line may hold something to hide; cheap, and never wrong when it says no.
@@ -253,6 +275,25 @@ def _texts(value: Any) -> Iterator[str]:
         lines = text.splitlines()
         long_lines = (line.strip() for line in lines if len(line.strip()) >= _MIN_LINE_CHARS)
         yield from {text, text.strip(), *(long_lines if len(lines) > 1 else ())}
+        yield from _parts(text)
+
+
+def _parts(text: str) -> Iterator[str]:
+    """What is secret within a secret: a URL's password, what a JSON document's names tell."""
+    if "://" in text and "@" in text:
+        try:
+            password = urlsplit(text.strip()).password or ""
+        except ValueError:
+            password = ""
+        yield from {password, unquote(password)}
+    if text.lstrip().startswith("{"):
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            return
+        for name, value in document.items():
+            if isinstance(value, str) and is_secret_name(name):
+                yield from _texts(value)
 
 
 def _needle(form: str) -> bytes:
@@ -263,17 +304,43 @@ def _needle(form: str) -> bytes:
     return stretch.encode("ascii")
 
 
+def _has_stretch(text: str) -> bool:
+    """Whether the text can be looked for by what no encoding of URLs changes."""
+    return re.search(f"[A-Za-z0-9]{{{MIN_SECRET_CHARS}}}", text) is not None
+
+
+def _in_urls(text: str) -> str:
+    """A pattern for a text in a URL: each library escapes other characters, in either case."""
+    pieces = []
+    for char in text:
+        data = char.encode("utf-8", "surrogatepass")
+        escaped = "".join(f"%(?i:{byte:02X})" for byte in data)
+        choices = [re.escape(char), escaped] + ([r"\+"] if char == " " else [])
+        plain = len(data) == 1 and data[0] in _PLAIN_IN_URLS
+        pieces.append(re.escape(char) if plain else f"(?:{'|'.join(choices)})")
+    return "".join(pieces)
+
+
 def _forms(text: str) -> Iterator[str]:
-    if len(text) < MIN_SECRET_CHARS:
-        return
     data = text.encode("utf-8", "surrogatepass")
-    yield from (text, repr(text)[1:-1], repr(data)[2:-1])
-    yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+    once = json.dumps(text)[1:-1]
+    yield from (text, repr(text)[1:-1], repr(data)[2:-1], escape(text))
+    yield from (once, json.dumps(once)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
+    yield from (data.hex(), data.hex().upper())
     for quoted in (quote(data), quote(data, safe=""), quote_plus(data)):
         yield quoted
-        yield re.sub("%[0-9A-F]{2}", lambda escape: escape[0].lower(), quoted)
+        yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), quoted)
+    for encoded in _in_base64(data):
+        yield encoded
+        yield encoded.replace("+", "-").replace("/", "_")
+
+
+def _in_base64(data: bytes) -> Iterator[str]:
+    """What every base64 of a text with these bytes in it holds, at each of three places."""
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + data).decode("ascii")
-        whole = encoded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
-        yield whole
-        yield whole.replace("+", "-").replace("/", "_")
+        yield encoded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
+    for width in _WRAPPED:
+        if len(data) > width:
+            lines = (data[at : at + width] for at in range(0, len(data), width))
+            yield from (base64.b64encode(line).decode("ascii") for line in lines if len(line) > 8)
