@@ -23,7 +23,6 @@ MIN_SECRET_CHARS = 4
 _MIN_LINE_CHARS = 8  # of a secret with several lines, each longer line counts as a secret
 _MIN_TELLING_CHARS = 8  # what is shorter may stand in honest data by chance
 _WRAPPED = (57, 48)  # bytes in a line of base64 as MIME and PEM wrap it
-_PLAIN_IN_URLS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 _NAMES = (
     r"(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|dsn)"
@@ -93,6 +92,7 @@ class Redactor:
         self._forms: set[str] = set()
         self._needles: tuple[bytes, ...] = ()
         self._known: re.Pattern[str] | None = None
+        self._texts: set[str] = set()
         self._patterns: set[str] = set()
         self._telling: set[str] = set()
 
@@ -103,13 +103,16 @@ class Redactor:
         if added <= self._forms:
             return
         self._forms |= added
-        self._patterns |= {_in_urls(text) for text in texts if _has_stretch(text)}
+        self._texts |= texts
+        self._patterns |= {_in_urls(text) for text in texts}
         telling = (text for text in texts if len(text) >= _MIN_TELLING_CHARS)
         self._telling |= {form for text in telling for form in _forms(text)}
         longest_first = sorted(self._forms, key=len, reverse=True)
         alternatives = [*map(re.escape, longest_first), *sorted(self._patterns)]
         self._known = re.compile("|".join(alternatives))
-        self._needles = tuple({_needle(form) for form in self._forms})
+        # What has no stretch that every encoding leaves as it is shows by an escape.
+        escapes = () if all(map(_has_stretch, self._texts)) else (b"%",)
+        self._needles = tuple({*map(_needle, self._forms), *escapes})
 
     def is_told_by(self, value: Any) -> bool:
         """Whether a JSON value holds a known secret that is too long to be there by chance."""
@@ -316,8 +319,8 @@ def _in_urls(text: str) -> str:
         data = char.encode("utf-8", "surrogatepass")
         escaped = "".join(f"%(?i:{byte:02X})" for byte in data)
         choices = [re.escape(char), escaped] + ([r"\+"] if char == " " else [])
-        plain = len(data) == 1 and data[0] in _PLAIN_IN_URLS
-        pieces.append(re.escape(char) if plain else f"(?:{'|'.join(choices)})")
+        is_plain = char.isascii() and char.isalnum()
+        pieces.append(char if is_plain else f"(?:{'|'.join(choices)})")
     return "".join(pieces)
 
 
@@ -326,7 +329,9 @@ def _forms(text: str) -> Iterator[str]:
     once = json.dumps(text)[1:-1]
     yield from (text, repr(text)[1:-1], repr(data)[2:-1], escape(text))
     yield from (once, json.dumps(once)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
-    yield from (data.hex(), data.hex().upper())
+    for digits in (data.hex(), data.hex().upper()):
+        yield digits
+        yield re.sub("..", r"%\g<0>", digits)
     for quoted in (quote(data), quote(data, safe=""), quote_plus(data)):
         yield quoted
         yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), quoted)
