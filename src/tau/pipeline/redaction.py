@@ -5,24 +5,18 @@ secret is. Known values shorter than four characters are left alone: hiding them
 everything else too.
 """
 
-import base64
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from html import escape
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from tau.pipeline.protocol import JsonObject, decode_line, encode_line
+from tau.pipeline.secret_forms import MIN_SECRET_CHARS, Needles, forms, in_urls, needles_of, texts
 from tau.pipeline.types import EventKind, Level, Severity
 
 REDACTED = "[redacted]"
 
-MIN_SECRET_CHARS = 4
-
-_MIN_LINE_CHARS = 8  # of a secret with several lines, each longer line counts as a secret
 _MIN_TELLING_CHARS = 8  # what is shorter may stand in honest data by chance
-_WRAPPED = (57, 48)  # bytes in a line of base64 as MIME and PEM wrap it
 
 _NAMES = (
     r"(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|dsn)"
@@ -89,30 +83,26 @@ class Redactor:
     """Knows the secrets that an attempt was given, and hides them in what it says."""
 
     def __init__(self) -> None:
-        self._forms: set[str] = set()
-        self._needles: tuple[bytes, ...] = ()
-        self._known: re.Pattern[str] | None = None
         self._texts: set[str] = set()
-        self._patterns: set[str] = set()
-        self._telling: set[str] = set()
+        self._forms: list[str] = []
+        self._telling: list[str] = []
+        self._needles = Needles(())
+        self._in_urls: re.Pattern[str] | None = None
 
     def add(self, value: Any) -> None:
         """Learn a secret: a text, or a JSON value, whose texts and numbers then all count."""
-        texts = {text for text in _texts(value) if len(text) >= MIN_SECRET_CHARS}
-        added = {form for text in texts for form in _forms(text)}
-        if added <= self._forms:
+        whole, parts = texts(value, names=is_secret_name)
+        added = {text for text in whole | parts if len(text) >= MIN_SECRET_CHARS}
+        if added <= self._texts:
             return
-        self._forms |= added
-        self._texts |= texts
-        self._patterns |= {_in_urls(text) for text in texts}
-        telling = (text for text in texts if len(text) >= _MIN_TELLING_CHARS)
-        self._telling |= {form for text in telling for form in _forms(text)}
-        longest_first = sorted(self._forms, key=len, reverse=True)
-        alternatives = [*map(re.escape, longest_first), *sorted(self._patterns)]
-        self._known = re.compile("|".join(alternatives))
-        # What has no stretch that every encoding leaves as it is shows by an escape.
-        escapes = () if all(map(_has_stretch, self._texts)) else (b"%",)
-        self._needles = tuple({*map(_needle, self._forms), *escapes})
+        self._texts |= added
+        known = {form for text in added for form in forms(text, every=text in whole)}
+        self._forms = sorted(known.union(self._forms), key=len, reverse=True)
+        telling = (text for text in added if len(text) >= _MIN_TELLING_CHARS)
+        self._telling += {form for text in telling for form in forms(text, every=text in whole)}
+        self._needles = Needles(needles_of(self._forms, self._texts))
+        patterns = sorted(filter(None, map(in_urls, self._texts)), key=len, reverse=True)
+        self._in_urls = re.compile("|".join(patterns)) if patterns else None
 
     def is_told_by(self, value: Any) -> bool:
         """Whether a JSON value holds a known secret that is too long to be there by chance."""
@@ -130,7 +120,7 @@ class Redactor:
 
         The line is ASCII JSON in the escapes that `json.dumps` writes.
         """
-        if any(needle in line for needle in self._needles):
+        if self._needles.are_in(line):
             return True
         lowered = line.lower()
         return any(trigger in lowered for trigger in _BYTE_TRIGGERS)
@@ -223,10 +213,17 @@ class Redactor:
             return [self._walk(item, hide, by_name=by_name) for item in value]
         if value is None or isinstance(value, bool):
             return value
-        return REDACTED if self._known and self._known.search(json.dumps(value)) else value
+        shown = json.dumps(value)
+        return value if self._hide_known(shown) == shown else REDACTED
 
     def _hide_known(self, text: str) -> str:
-        return self._known.sub(REDACTED, text) if self._known else text
+        """The longest forms first. A pattern of them all would be slower by far."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, REDACTED)
+        if self._in_urls is not None and ("%" in text or "+" in text):
+            text = self._in_urls.sub(REDACTED, text)
+        return text
 
 
 def is_secret_name(name: str) -> bool:
@@ -264,88 +261,3 @@ def _hide_option(match: re.Match[str]) -> str:
     if not is_secret_name(match["option"]):
         return match[0]
     return match[0].removesuffix(match["value"]) + REDACTED
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Each text that counts as a secret in itself, also line by line where it has several."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif value is not None and not isinstance(value, bool):
-        text = value if isinstance(value, str) else json.dumps(value)
-        lines = text.splitlines()
-        long_lines = (line.strip() for line in lines if len(line.strip()) >= _MIN_LINE_CHARS)
-        yield from {text, text.strip(), *(long_lines if len(lines) > 1 else ())}
-        yield from _parts(text)
-
-
-def _parts(text: str) -> Iterator[str]:
-    """What is secret within a secret: a URL's password, what a JSON document's names tell."""
-    if "://" in text and "@" in text:
-        try:
-            password = urlsplit(text.strip()).password or ""
-        except ValueError:
-            password = ""
-        yield from {password, unquote(password)}
-    if text.lstrip().startswith("{"):
-        try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):
-            return
-        for name, value in document.items():
-            if isinstance(value, str) and is_secret_name(name):
-                yield from _texts(value)
-
-
-def _needle(form: str) -> bytes:
-    """What a line holds if it holds the form: the longest stretch that most forms share."""
-    stretch = max(re.findall("[A-Za-z0-9]+", form), key=len, default="")
-    if len(stretch) < MIN_SECRET_CHARS:
-        stretch = json.dumps(form)[1:-1]
-    return stretch.encode("ascii")
-
-
-def _has_stretch(text: str) -> bool:
-    """Whether the text can be looked for by what no encoding of URLs changes."""
-    return re.search(f"[A-Za-z0-9]{{{MIN_SECRET_CHARS}}}", text) is not None
-
-
-def _in_urls(text: str) -> str:
-    """A pattern for a text in a URL: each library escapes other characters, in either case."""
-    pieces = []
-    for char in text:
-        data = char.encode("utf-8", "surrogatepass")
-        escaped = "".join(f"%(?i:{byte:02X})" for byte in data)
-        choices = [re.escape(char), escaped] + ([r"\+"] if char == " " else [])
-        is_plain = char.isascii() and char.isalnum()
-        pieces.append(char if is_plain else f"(?:{'|'.join(choices)})")
-    return "".join(pieces)
-
-
-def _forms(text: str) -> Iterator[str]:
-    data = text.encode("utf-8", "surrogatepass")
-    once = json.dumps(text)[1:-1]
-    yield from (text, repr(text)[1:-1], repr(data)[2:-1], escape(text))
-    yield from (once, json.dumps(once)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
-    for digits in (data.hex(), data.hex().upper()):
-        yield digits
-        yield re.sub("..", r"%\g<0>", digits)
-    for quoted in (quote(data), quote(data, safe=""), quote_plus(data)):
-        yield quoted
-        yield re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), quoted)
-    for encoded in _in_base64(data):
-        yield encoded
-        yield encoded.replace("+", "-").replace("/", "_")
-
-
-def _in_base64(data: bytes) -> Iterator[str]:
-    """What every base64 of a text with these bytes in it holds, at each of three places."""
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + data).decode("ascii")
-        yield encoded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
-    for width in _WRAPPED:
-        if len(data) > width:
-            lines = (data[at : at + width] for at in range(0, len(data), width))
-            yield from (base64.b64encode(line).decode("ascii") for line in lines if len(line) > 8)

@@ -3,7 +3,7 @@
 import re
 
 from tau.errors import SecretInvalid
-from tau.pipeline.redaction import MIN_SECRET_CHARS
+from tau.pipeline.secret_forms import MIN_SECRET_CHARS
 from tau.schemas.base import NamedWarning
 
 MAX_BYTES = 64 * 1024
