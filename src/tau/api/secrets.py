@@ -6,11 +6,11 @@ from fastapi import Query
 
 from tau.api.deps import Admin, Reader, ServicesDep
 from tau.api.pipelines import Limit
-from tau.api.routing import Router
+from tau.api.routing import keyed_router
 from tau.schemas.base import Change, Reason
 from tau.schemas.secret import SecretChanged, SecretDeleted, SecretList, SecretSet, SecretsRotated
 
-router = Router(tags=["secrets"])
+router = keyed_router("secrets")
 
 
 @router.get("/secrets")
