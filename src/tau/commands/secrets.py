@@ -17,7 +17,7 @@ SECRETS = Command(
         row_keys=("name", "version", "set_at", "set_by", "agent", "pipelines", "more_pipelines"),
     ),
     errors=("request.invalid_cursor",),
-    examples=("tau secrets", "tau secrets --fields name,version,pipelines"),
+    examples=("tau secrets", "tau secrets --fields name,version,set_by"),
     is_private=True,
 )
 
