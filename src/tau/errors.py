@@ -2,13 +2,13 @@
 
 TauError
 ├── UnexpectedError            internal.error
-├── ConfigurationError         config.* usage.* request.* store.newer_than_code
-├── ValidationError            pipeline.* params.* (what the user wrote is wrong)
+├── ConfigurationError         config.* usage.* request.* store.newer_than_code secret.wrong_key
+├── ValidationError            pipeline.* params.* secret.invalid (what the user wrote is wrong)
 ├── DependencyError            dependency.*
 ├── SecurityError              auth.* security.*
 ├── UnavailableError           daemon.* store.unavailable
 ├── NotFoundError              *.not_found
-├── ConflictError              *.ambiguous idempotency.* daemon.already_running
+├── ConflictError              *.ambiguous idempotency.* daemon.* secret.rotation_refused
 ├── LimitedError               queue.full
 ├── WaitTimeout                wait.timeout
 └── Interrupted                command.interrupted
@@ -142,6 +142,16 @@ class StoreNewerThanCode(ConfigurationError):
 
     code = "store.newer_than_code"
     default_hint = "Upgrade Tau, or restore the backup made before the newer version started."
+
+
+class SecretKeyWrong(ConfigurationError):
+    """A stored secret is encrypted with a key that this daemon does not have."""
+
+    code = "secret.wrong_key"
+    default_hint = (
+        "Give this daemon the key of the one that set it: secrets.key of its home, "
+        "or its TAU_SECRETS_KEY."
+    )
 
 
 class EnvironmentUnknown(ConfigurationError):
@@ -316,6 +326,12 @@ class ParamsInvalid(ValidationError):
     code = "params.invalid"
 
 
+class SecretInvalid(ValidationError):
+    """What was given is no value for a secret."""
+
+    code = "secret.invalid"
+
+
 # --- 5: dependency ---------------------------------------------------------------------------
 
 
@@ -478,6 +494,12 @@ class KeyNotFound(NotFoundError):
     code = "key.not_found"
 
 
+class SecretNotFound(NotFoundError):
+    """No secret of that name is stored."""
+
+    code = "secret.not_found"
+
+
 class FileNotFound(NotFoundError):
     """No such file."""
 
@@ -537,6 +559,12 @@ class KeyInUse(ConflictError):
     """A key can't revoke itself."""
 
     code = "key.in_use"
+
+
+class RotationRefused(ConflictError):
+    """The secrets' key is not this daemon's alone to change."""
+
+    code = "secret.rotation_refused"
 
 
 class IdempotencyKeyReused(ConflictError):

@@ -52,6 +52,8 @@ class Scene:
             run = self.daemon.run("orders", then="fail" if number == 3 else "succeed")
             expected = "failed" if number == 3 else "success"
             assert (run["run"], run["status"]) == (f"orders#{number}", expected)
+        (self.daemon.home / "token.txt").write_text("of-a-file\n")
+        (self.daemon.home / "id_ed25519").write_text("-----BEGIN\nkey\n-----END\n")
         self.daemon.deploy(SOURCE.format(name="users", version=1), "users.py")
         assert self.daemon.run("users")["status"] == "success"
 
@@ -62,6 +64,10 @@ class Scene:
     def make_key(self) -> None:
         made = self._post("/keys", name="spare", scopes=["read"])
         self.key_id = made["id"]
+
+    def set_a_secret(self) -> None:
+        with self.daemon.client() as client:
+            client.put("/secrets/API_TOKEN", json={"value": "something"})
 
     def set_a_schedule(self) -> None:
         """One that is not due while the examples run."""
@@ -107,6 +113,8 @@ BEFORE: dict[str, Callable[[Scene], None]] = {
     "keys revoke": Scene.make_key,
     "schedule": Scene.set_a_schedule,
     "schedules": Scene.set_a_schedule,
+    "secrets": Scene.set_a_secret,
+    "secret delete": Scene.set_a_secret,
 }
 AFTER: dict[str, Callable[[Scene], None]] = {
     "deploy": Scene.clear_the_schedule,
@@ -199,10 +207,12 @@ def test_no_example_of_taud_is_left_out() -> None:
 
 
 def run_example(daemon: DaemonProcess, example: str) -> Done:
-    program, *words = shlex.split(example)
+    line, _, stdin = example.partition(" < ")
+    program, *words = shlex.split(line)
+    given = (daemon.home / stdin).read_text() if stdin else ""
     return subprocess.run(
-        [BIN / program, *words], env=daemon.environment(), cwd=daemon.home,
-        capture_output=True, text=True, timeout=60,
+        [BIN / program, *words], env=daemon.environment() | {"TOKEN": "of-the-environment"},
+        cwd=daemon.home, input=given, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
 

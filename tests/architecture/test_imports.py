@@ -8,7 +8,7 @@ import pytest
 
 SERVER = {
     "sqlalchemy", "fastapi", "starlette", "uvicorn", "alembic", "apscheduler",
-    "pydantic_settings", "aiosqlite", "asyncpg",
+    "pydantic_settings", "aiosqlite", "asyncpg", "cryptography",
 }  # fmt: skip
 HEAVY = {"asyncio", "inspect", "logging", "dataclasses", "pydantic", "httpx", "typer", "duckdb"}
 
@@ -30,6 +30,7 @@ def imported(statement: str) -> set[str]:
         ("import tau.cli.main", SERVER),
         ("from tau.client import Client", SERVER),
         ("import tau.daemon.app", SERVER),
+        ("import tau.daemon.server", {"cryptography", "alembic"}),
     ],
 )
 def test_import_chain(statement: str, forbidden: set[str]) -> None:

@@ -29,6 +29,10 @@ COMMANDS = {
     "keys create": ["keys", "create", "ci", "--scope", "read"],
     "keys revoke": ["keys", "revoke", "k1", "--yes"],
     "audit": ["audit"],
+    "secrets": ["secrets"],
+    "secret set": ["secret", "set", "API_TOKEN", "--from-file", "FILE"],
+    "secret delete": ["secret", "delete", "API_TOKEN", "--yes"],
+    "secret rotate": ["secret", "rotate"],
     "status": ["status"],
 }
 """FILE stands for the path of a pipeline file. All succeed with the stand-in, but for the second

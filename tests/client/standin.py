@@ -110,6 +110,8 @@ class StandIn:
 
     def _document(self, seen: Seen, parts: list[str]) -> Answer:
         first, *rest = parts
+        if first == "secrets" and seen.method != "GET":
+            return 200, self._secret(seen, rest)
         if seen.method == "POST":
             return self._change(seen, first, [unquote(part) for part in rest])
         if not rest:
@@ -141,6 +143,13 @@ class StandIn:
             return 202, run_document("queued") | {"rerun_of": rest[0]}
         return 202, run_document("queued", pipeline=rest[0])
 
+    def _secret(self, seen: Seen, rest: list[str]) -> JsonObject:
+        dry_run = (seen.body or {}).get("dry_run", False) or "dry_run" in seen.query
+        changed = {"PUT": {"version": 1, "changed": True}, "DELETE": {"deleted": not dry_run}}
+        if seen.method == "POST":
+            return {"rotated": 3, "key_id": "00", "dry_run": dry_run}
+        return {"name": unquote(rest[0]), "dry_run": dry_run} | changed[seen.method]
+
     def _of_pipeline(self, name: str, rest: list[str]) -> JsonObject:
         if rest == ["versions"]:
             rows = [{"version": 2, "current": True}, {"version": 1, "current": False}]
@@ -161,6 +170,7 @@ class StandIn:
             "schedules": {"schedules": [{"pipeline": "orders", "enabled": True}], "total": 1},
             "errors": {"errors": [], "total": 0},
             "keys": {"keys": [{"id": "k1", "name": "local"}], "total": 1},
+            "secrets": {"secrets": [{"name": "API_TOKEN", "version": 1}], "total": 1},
             "audit": {"entries": [{"id": "a1", "action": "pipeline.deploy"}], "total": 1},
         }
         if name in documents:
@@ -197,6 +207,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def do_POST(self) -> None:  # noqa: N802
+        self._serve()
+
+    def do_PUT(self) -> None:  # noqa: N802
+        self._serve()
+
+    def do_DELETE(self) -> None:  # noqa: N802
         self._serve()
 
     def log_message(self, format: str, *args: Any) -> None:

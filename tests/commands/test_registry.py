@@ -54,7 +54,7 @@ def test_what_reads_can_be_cut_down_to_fields() -> None:
 def test_what_cannot_be_undone_needs_a_yes() -> None:
     destructive = {c.name for c in registry.COMMANDS if "confirmation.required" in c.errors}
     assert destructive == {c.name for c in registry.COMMANDS if options.YES in c.params}
-    assert destructive == {"undeploy", "keys revoke"}
+    assert destructive == {"undeploy", "keys revoke", "secret delete"}
 
 
 def test_the_readme_names_every_command_and_no_other() -> None:
@@ -82,7 +82,7 @@ def test_its_examples_are_commands_that_parse(command: Command) -> None:
 
     assert command.examples
     for example in command.examples:
-        program, *words = shlex.split(example)
+        program, *words = shlex.split(example.partition(" < ")[0])
         assert program == command.program
         if words:
             without_format = [w for w in words if w not in ("-o", "table")]

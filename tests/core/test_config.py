@@ -85,12 +85,12 @@ def test_the_environment_wins_over_the_file_and_the_command_line_over_both(
     assert config.load(path).daemon.port == 2000
     monkeypatch.setenv("TAU_PORT", "3000")
     monkeypatch.setenv("TAU_DATABASE_URL", "postgresql://a@b/c")
-    monkeypatch.setenv("TAU_API_KEY", "secret")
+    monkeypatch.setenv("TAU_API_KEY", "hunter22")
     settings = config.load(path)
     assert (settings.daemon.port, settings.daemon.log_level) == (3000, "error")
     assert settings.database.url == "postgresql://a@b/c"
     assert settings.executor.slots == 3
-    assert "secret" not in repr(settings)
+    assert "hunter22" not in repr(settings)
     assert config.load(path, overrides={"daemon": {"port": 4000}}).daemon.port == 4000
 
 

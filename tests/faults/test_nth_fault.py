@@ -15,6 +15,7 @@ from sqlalchemy import text
 from tests.faults.faults import Fault, Kind
 from tests.faults.invariants import Invariants
 from tests.fixtures.factories import ACTOR, START, line, record, spec
+from tests.fixtures.secrets import empty_vault
 
 from tau.core.database import Database
 from tau.core.ids import UlidFactory
@@ -32,7 +33,6 @@ from tau.services.outcome import Claim
 from tau.services.run_plan import Planner
 from tau.services.run_service import RunService
 from tau.services.schedule_service import ScheduleService
-from tau.services.secret_service import SecretService
 from tau.services.tick_service import TickService
 from tau.services.version_service import VersionService
 from tau.testing import FakeClock
@@ -104,7 +104,7 @@ class Day:
             database,
             self.clock,
             ids,
-            planner=Planner(default_timeout=60.0, secrets=SecretService({})),
+            planner=Planner(default_timeout=60.0, vault=empty_vault(database)),
             queue_limit=1000,
             **given,
         )

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 from tests.fixtures.factories import ACTOR, START, add_pipeline, line, record
+from tests.fixtures.secrets import empty_vault
 
 from tau.core.database import Database
 from tau.core.ids import UlidFactory
@@ -43,7 +44,6 @@ from tau.services.execution_service import (
 from tau.services.outcome import Claim
 from tau.services.run_plan import Planner
 from tau.services.run_service import RunService
-from tau.services.secret_service import SecretService
 from tau.testing import FakeClock
 
 T = TypeVar("T")
@@ -138,7 +138,7 @@ class RunTable(RuleBasedStateMachine):
             self.clock,
             UlidFactory(),
             signals=Signals(),
-            planner=Planner(default_timeout=60.0, secrets=SecretService({})),
+            planner=Planner(default_timeout=60.0, vault=empty_vault(self.database)),
             queue_limit=10_000,
         )
         self.model: dict[str, ModelRun] = {}

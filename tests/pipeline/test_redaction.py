@@ -1,6 +1,7 @@
 """Secrets are taken out of messages, and nothing else is."""
 
 import base64
+import html
 import json
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -269,3 +270,61 @@ def test_harmless_lines_pass_as_the_same_object() -> None:
     line = encode_line(LOG | {"message": "x" * 150})
 
     assert redactor.redact_line(line) is line
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_forms_that_libraries_make(secret: str) -> None:
+    redactor, data = redactor_of(secret), secret.encode()
+    once = json.dumps({"a": secret})
+    texts = [
+        data.hex(),
+        data.hex().upper(),
+        "".join(f"%{byte:02x}" for byte in data),
+        "".join(chr(b) if b < 128 and chr(b).isalnum() else f"%{b:02x}" for b in data),
+        quote(data, safe="!$&'()*+,;=:@/?"),
+        html.escape(secret),
+        json.dumps(once),
+        json.dumps(json.dumps(once)) if secret.isalnum() else once,
+    ]
+
+    for text in texts:
+        assert REDACTED in redactor.redact_text(text), text
+        line = encode_line(LOG | {"message": text})
+        assert REDACTED in json.loads(redactor.redact_line(line))["message"], text
+
+
+def test_base64_that_is_wrapped_into_lines() -> None:
+    secret = "".join(f"part-{number}/" for number in range(40))
+    redactor = redactor_of(secret)
+
+    for text in (base64.encodebytes(secret.encode()).decode(), pem(secret.encode())):
+        for line in text.splitlines():
+            assert redactor.redact_text(line) == REDACTED, line
+
+
+def pem(data: bytes) -> str:
+    encoded = base64.b64encode(data).decode()
+    return "\n".join(encoded[at : at + 64] for at in range(0, len(encoded), 64))
+
+
+def test_what_is_secret_within_a_secret() -> None:
+    url = redactor_of("postgres://bob:p%40ss-w0rd@db:5432/x")
+    assert url.redact_text("p@ss-w0rd for bob at db, p%40ss-w0rd") == (
+        f"{REDACTED} for bob at db, {REDACTED}"
+    )
+    document = {"type": "service", "private_key": "-----BEGIN\nabcdefgh1\nabcdefgh2\n", "id": "me"}
+    key = redactor_of(json.dumps(document))
+    assert key.redact_text("abcdefgh2 of service me") == f"{REDACTED} of service me"
+    assert redactor_of("{no json").redact_text("{no json") == REDACTED
+    assert redactor_of("a://[b:c@d").redact_text("a://[b:c@d") == REDACTED
+
+
+def test_what_would_tell_a_secret_and_what_is_chance() -> None:
+    redactor = redactor_of("hunter22-long", "2026")
+    state = {"day": "2026-11-21", "n": 2026, "deep": [{"a": None, "b": True, "c": 1.5}]}
+
+    assert not redactor.is_told_by(state)
+    for told in ("xhunter22-longx", {"hunter22-long": 1}, [[{"a": quote("hunter22-long")}]]):
+        assert redactor.is_told_by(state | {"more": told})
+    assert redactor.is_told_by({"a": base64.b64encode(b"xx hunter22-long").decode()})
+    assert redactor_of("1234567890").is_told_by([91234567890])

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 from tests.fixtures.factories import ACTOR, START, add_pipeline, spec
+from tests.fixtures.secrets import empty_vault
 
 from tau.core.config import RetentionSettings
 from tau.core.database import Database, sqlite_url
@@ -32,7 +33,6 @@ from tau.services.pipeline_service import PipelineService
 from tau.services.run_plan import Planner
 from tau.services.run_service import RunService
 from tau.services.schedule_service import ScheduleService
-from tau.services.secret_service import SecretService
 from tau.services.status_service import DaemonFacts, StatusService
 from tau.services.tick_service import TickService
 from tau.services.trace_service import TraceService
@@ -62,7 +62,7 @@ class Store:
             *shared,
             ids,
             signals=self.signals,
-            planner=Planner(default_timeout=60, secrets=SecretService({})),
+            planner=Planner(default_timeout=60, vault=empty_vault(self.database)),
             queue_limit=100,
         )
         facts = DaemonFacts(pid=1, started_at=START, home="", url="", revision="", slots=1)

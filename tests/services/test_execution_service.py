@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from tests.fixtures.factories import ACTOR, START, add_pipeline, line, record
+from tests.fixtures.secrets import empty_vault
 
 from tau.core.database import Database
 from tau.core.ids import UlidFactory
@@ -24,7 +25,6 @@ from tau.services.execution_service import (
 from tau.services.outcome import Claim
 from tau.services.run_plan import Planner
 from tau.services.run_service import RunService
-from tau.services.secret_service import SecretService
 from tau.testing import FakeClock
 
 Queue = Callable[..., Awaitable[str]]
@@ -52,7 +52,7 @@ def queue(database: Database, clock: FakeClock, signals: Signals) -> Queue:
         clock,
         UlidFactory(),
         signals=signals,
-        planner=Planner(default_timeout=60.0, secrets=SecretService({})),
+        planner=Planner(default_timeout=60.0, vault=empty_vault(database)),
         queue_limit=1000,
     )
 

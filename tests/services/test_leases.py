@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from tests.fixtures.factories import ACTOR, START, add_pipeline, record
+from tests.fixtures.secrets import empty_vault
 
 from tau.core.database import Database
 from tau.core.ids import UlidFactory
@@ -18,7 +19,6 @@ from tau.services.lease_service import LEASE, REAP_GRACE, LeaseService
 from tau.services.outcome import Claim
 from tau.services.run_plan import Planner
 from tau.services.run_service import RunService
-from tau.services.secret_service import SecretService
 from tau.testing import FakeClock
 
 OVER = LEASE + REAP_GRACE + timedelta(seconds=1)
@@ -71,7 +71,7 @@ def nodes(database: Database, clock: FakeClock) -> tuple[Node, Node]:
 
 async def queue(database: Database, clock: FakeClock, **options: Any) -> str:
     await add_pipeline(database, **options)
-    planner = Planner(default_timeout=60.0, secrets=SecretService({}))
+    planner = Planner(default_timeout=60.0, vault=empty_vault(database))
     service = RunService(
         database, clock, UlidFactory(), signals=Signals(), planner=planner, queue_limit=10
     )

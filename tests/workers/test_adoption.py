@@ -123,7 +123,9 @@ async def test_a_question_outlives_the_daemon_that_was_asked(
     eventually(lambda: first.entries("asked"))
     first.shoot()
 
-    listener = Listener({"secret": lambda args: Answer(args["name"] * 5, secret=True)})
+    listener = Listener(
+        {"secret": lambda args: Answer(args["name"] * 5, secret={"name": "x", "source": "store"})}
+    )
     record = await (await make_worker()).adopt("run-1", 1, listener, offset=0)
 
     assert (record.status, record.result) == ("success", 5)

@@ -15,6 +15,8 @@ from tau.workers.local import LocalWorker
 
 SECRET = 'hunter/2 "Ümlaut"\\+&?x'
 
+ABOUT = {"name": "PASSWORD", "source": "store", "version": 3}
+
 SOURCE = """
 import base64, json, logging
 from urllib.parse import quote, quote_plus
@@ -57,7 +59,7 @@ def forms(secret: str) -> list[str]:
 
 @pytest.mark.parametrize("raises", [False, True])
 async def test_in_every_form(raises: bool, worker: LocalWorker, home: Path, tmp_path: Path) -> None:
-    listener = Listener({"secret": lambda _: Answer(SECRET, secret=True)})
+    listener = Listener({"secret": lambda _: Answer(SECRET, secret=ABOUT)})
     request = job(tmp_path, SOURCE, params={"raise": raises})
 
     record = await worker.run(request, listener)
@@ -80,7 +82,7 @@ async def test_state_reaches_the_store_as_the_pipeline_wrote_it(
         ctx.state["cursor"] = "at " + ctx.secret("X")
     """
     answers = {
-        "secret": lambda _: Answer("2026", secret=True),
+        "secret": lambda _: Answer("2026", secret=ABOUT),
         "state": lambda _: Answer({"data": {}, "run_number": None}),
     }
     listener = Listener(answers)

@@ -17,6 +17,7 @@ from tau.services.log_service import LogService
 from tau.services.pipeline_service import PipelineService
 from tau.services.run_service import RunService
 from tau.services.schedule_service import ScheduleService
+from tau.services.secret_service import SecretService
 from tau.services.status_service import StatusService
 from tau.services.trace_service import TraceService
 from tau.services.version_service import VersionService
@@ -33,6 +34,7 @@ class Services:
     pipelines: PipelineService
     runs: RunService
     schedules: ScheduleService
+    secrets: SecretService
     status: StatusService
     traces: TraceService
     versions: VersionService

@@ -274,6 +274,31 @@ class Client:
         """Take an API key away. Raises KeyNotFound, KeyInUse."""
         return self._change(f"/keys/{_segment(key_id)}/revoke", dry_run, reason=reason)
 
+    def secrets(self, *, limit: int = 20, cursor: str | None = None) -> JsonObject:
+        """A page of secrets, never their values: `{secrets: […], total, missing?: […]}`."""
+        return self._connection.get("/secrets", {"limit": limit, "cursor": cursor})
+
+    def set_secret(
+        self, name: str, value: str, *, dry_run: bool = False, reason: str | None = None
+    ) -> JsonObject:
+        """Keep a secret: `{name, version, changed, …}`; the same value again changes nothing.
+
+        Raises SecretInvalid, SecretKeyWrong.
+        """
+        body = {"value": value} | _given(reason=reason) | _flag(dry_run=dry_run)
+        return self._connection.put(f"/secrets/{_segment(name)}", body)
+
+    def delete_secret(
+        self, name: str, *, dry_run: bool = False, reason: str | None = None
+    ) -> JsonObject:
+        """Forget a secret for good: `{name, deleted, pipelines?, …}`. Raises SecretNotFound."""
+        query = _given(reason=reason) | _flag(dry_run=dry_run)
+        return self._connection.delete(f"/secrets/{_segment(name)}", query)
+
+    def rotate_secrets(self, *, dry_run: bool = False, reason: str | None = None) -> JsonObject:
+        """Encrypt every secret with a new key: `{rotated, key_id}`. Raises RotationRefused."""
+        return self._change("/secrets/rotate", dry_run, reason=reason)
+
     def audit(
         self, *, target: str | None = None, action: str | None = None, actor: str | None = None,
         limit: int = 20, cursor: str | None = None,

@@ -1,6 +1,6 @@
 """One connection to one daemon: headers, timeouts, faults as errors, repeats where they are safe.
 
-A request is repeated only if it may be: a GET, or a POST that the daemon takes once, by the
+A request is repeated only if it may be: a GET, a PUT, or a POST that the daemon takes once, by the
 Idempotency-Key that goes along again; any other only where nothing of it had been sent.
 The loop is ours: httpx's transport retries stop at the connect, and tenacity or stamina import
 asyncio, which costs more CPU than a whole request.
@@ -72,6 +72,16 @@ class Connection:
             lambda: self._build("POST", url, content=content, headers=headers),
             repeatable=repeatable,
         )
+
+    def put(self, path: str, body: JsonObject) -> JsonObject:
+        """PUT /api/v1{path}, which may be repeated by its nature."""
+        content, url = json.dumps(body).encode(), f"/api/v1{path}"
+        return self._repeat(lambda: self._build("PUT", url, content=content))
+
+    def delete(self, path: str, query: Query) -> JsonObject:
+        """DELETE /api/v1{path}; a repeat would not find what the first one has deleted."""
+        url = f"/api/v1{path}"
+        return self._repeat(lambda: self._build("DELETE", url, query=query), repeatable=False)
 
     def health(self) -> JsonObject:
         """GET /healthz, which takes no key; asked once."""

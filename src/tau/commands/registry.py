@@ -2,7 +2,17 @@
 
 from collections.abc import Sequence
 
-from tau.commands import access, daemon, pipelines, runs, schedules, system, traces, versions
+from tau.commands import (
+    access,
+    daemon,
+    pipelines,
+    runs,
+    schedules,
+    secrets,
+    system,
+    traces,
+    versions,
+)
 from tau.commands.spec import Command, Option, Program
 from tau.errors import UnknownCommand
 
@@ -13,6 +23,7 @@ COMMANDS: tuple[Command, ...] = (
     *schedules.COMMANDS,
     *traces.COMMANDS,
     *access.COMMANDS,
+    *secrets.COMMANDS,
     *system.COMMANDS,
     *daemon.COMMANDS,
 )
@@ -128,14 +139,18 @@ def unknown(program: Program, words: Sequence[str]) -> UnknownCommand:
     place = 1 if relatives and words[1:] else 0
     known = relatives or of_program(program)
     choices = dict.fromkeys(c.name.split()[place] for c in known)
-    near = get_close_matches(words[place], choices, n=1, cutoff=0.6 if place else 0.5)
+    is_half = bool(relatives) and place == 0  # right as far as it goes
+    cutoff = 0.6 if place else 0.5
+    near = [] if is_half else get_close_matches(words[place], choices, n=1, cutoff=cutoff)
     begin = [program, *words[:place], *near]
+    private = {c.first_word for c in of_program(program) if c.is_private}
+    kept = [] if private & {words[0], *near} else words[place + 1 :]
     meant = (c for c in known if near and f"{program} {c.name} ".startswith(join(begin) + " "))
     return UnknownCommand(
         f"No such command: {' '.join(words[: place + 1])}.",
         hint=f"Did you mean `{join(begin)}`?" if near else None,
         next=[
-            *([join([*begin, *words[place + 1 :]])] if near else []),
+            *([join([*begin, *kept])] if near else []),
             f"tau schema {words[0]}" if relatives else "tau schema",
         ],
         commands=[command.name for command in known],

@@ -27,7 +27,8 @@ INSPECT = Command(
         keys=(
             "run", "id", "status", "reason", "version", "trigger", "attempt", "started_at",
             "duration_ms", "failure", "steps", "checks", "result", "logs", "logs_tail", "params",
-            "attempts", "since_last_success", "usage", "python", "untrusted", "truncated", "next",
+            "secrets", "attempts", "since_last_success", "usage", "python", "untrusted",
+            "truncated", "next",
         ),
         full_keys=(
             "queued_ms", "created_at", "finished_at", "interval_start", "interval_end",

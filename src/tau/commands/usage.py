@@ -11,6 +11,11 @@ from tau.commands import registry
 from tau.commands.spec import Command, Program
 from tau.errors import MissingArgument, TauError, UnknownCommand, UnknownOption, UsageError
 
+NO_VALUE = (
+    "A secret's value is no argument, as every process can read those: give it to the stdin of "
+    "`tau secret set NAME`, or name a variable by --from-env."
+)
+
 
 def is_usage_error(error: BaseException) -> bool:
     """Whether the parser raised it on account of what was typed."""
@@ -20,6 +25,8 @@ def is_usage_error(error: BaseException) -> bool:
 def from_parser(program: Program, argv: Sequence[str], error: Any) -> UsageError:
     """The error object for what the parser raised."""
     command = named(program, argv)
+    if command is not None and command.is_private:
+        return _about_private(program, command, error)
     if hasattr(error, "possibilities"):
         return _unknown_option(program, argv, command=command, name=str(error.option_name))
     facts = _facts(program, command)
@@ -27,6 +34,17 @@ def from_parser(program: Program, argv: Sequence[str], error: Any) -> UsageError
     if hasattr(error, "param_type"):
         return MissingArgument(f"{_name(error.param)} is missing.", **facts)
     return UsageError(message, **facts)
+
+
+def _about_private(program: Program, command: Command, error: Any) -> UsageError:
+    """Says what is wrong without a word of what was typed, which may be a secret."""
+    facts = _facts(program, command)
+    if hasattr(error, "possibilities"):
+        known = [option.name for option in command.options]
+        return UnknownOption("There is no such option.", hint=NO_VALUE, options=known, **facts)
+    if hasattr(error, "param_type"):
+        return MissingArgument(f"{_name(error.param)} is missing.", **facts)
+    return UsageError("There are words too many, or one lacks its value.", hint=NO_VALUE, **facts)
 
 
 def explain(program: Program, command: Command | None, error: TauError) -> TauError:

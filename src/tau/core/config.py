@@ -1,7 +1,8 @@
 """The daemon's settings: one frozen tree, read once at start from tau.toml and the environment.
 
 Order, first wins: command line, `TAU_SECTION__KEY` variables (also TAU_PORT, TAU_DATABASE_URL,
-TAU_API_KEY), `tau.toml` in the working directory, `~/.config/tau/tau.toml`, the defaults here.
+TAU_API_KEY, TAU_SECRETS_KEY), `tau.toml` in the working directory, `~/.config/tau/tau.toml`, the
+defaults here.
 """
 
 import os
@@ -26,6 +27,7 @@ SHORT_VARIABLES = {
     "TAU_PORT": ("daemon", "port"),
     "TAU_DATABASE_URL": ("database", "url"),
     "TAU_API_KEY": ("auth", "api_key"),
+    "TAU_SECRETS_KEY": ("secrets", "key"),
 }
 CLIENT_VARIABLES = {"TAU_HOST", "TAU_HOME", "TAU_ENV", "TAU_OUTPUT", "TAU_AUTOSTART"}
 
@@ -63,6 +65,12 @@ class AuthSettings(Section):
     api_key: SecretStr | None = None
 
 
+class SecretsSettings(Section):
+    """The keys of stored secrets, the newest first; without one the home makes its own."""
+
+    key: SecretStr | None = None
+
+
 class ExecutorSettings(Section):
     """How attempts are executed, and what one may use."""
 
@@ -94,6 +102,7 @@ class Settings(BaseSettings):
     daemon: DaemonSettings = DaemonSettings()
     database: DatabaseSettings = DatabaseSettings()
     auth: AuthSettings = AuthSettings()
+    secrets: SecretsSettings = SecretsSettings()
     executor: ExecutorSettings = ExecutorSettings()
     retention: RetentionSettings = RetentionSettings()
 

@@ -15,6 +15,7 @@ from tau.api.gate import Gate
 from tau.api.router import ROUTES
 from tau.core.clock import Clock
 from tau.core.config import ExecutorSettings, RetentionSettings
+from tau.core.crypto import Keyring
 from tau.core.database import Database
 from tau.core.ids import IdFactory
 from tau.core.signals import Signals
@@ -40,6 +41,7 @@ from tau.services.secret_service import SecretService
 from tau.services.status_service import DaemonFacts, StatusService
 from tau.services.tick_service import TickService
 from tau.services.trace_service import TraceService
+from tau.services.vault import Vault
 from tau.services.version_service import VersionService
 from tau.workers.base import Worker
 
@@ -56,6 +58,7 @@ class Given:
     settings: ExecutorSettings
     retention: RetentionSettings
     environ: Mapping[str, str]
+    keyring: Keyring
     sources: Path
     node_id: str
     facts: DaemonFacts
@@ -72,18 +75,20 @@ class Parts:
     housekeeping: HousekeepingService
     reaper: Reaper | None
     ticks: TickService
+    vault: Vault
 
 
 def compose(given: Given) -> Parts:
     """The parts of one daemon."""
     execution = ExecutionService(given.db, given.clock, owner=given.node_id, signals=given.signals)
     recorder = Recorder(execution)
+    vault = Vault(given.db, ring=given.keyring, environ=given.environ)
     executor = Executor(
         execution,
         recorder,
         given.worker,
         cache=SourceCache(given.sources),
-        secrets=SecretService(given.environ),
+        vault=vault,
         settings=given.settings,
         environ=given.environ,
         clock=given.clock,
@@ -109,7 +114,8 @@ def compose(given: Given) -> Parts:
     leases = LeaseService(given.db, given.clock, worker=worker, signals=given.signals)
     return Parts(
         reaper=None if given.db.is_sqlite else Reaper(leases, dispatcher),
-        services=_services(given, dispatcher),
+        services=_services(given, dispatcher, vault),
+        vault=vault,
         execution=execution,
         recorder=recorder,
         dispatcher=dispatcher,
@@ -118,7 +124,7 @@ def compose(given: Given) -> Parts:
     )
 
 
-def _services(given: Given, dispatcher: Dispatcher) -> Services:
+def _services(given: Given, dispatcher: Dispatcher, vault: Vault) -> Services:
     inspector = Inspector(
         given.worker,
         SourceCache(given.sources),
@@ -126,7 +132,6 @@ def _services(given: Given, dispatcher: Dispatcher) -> Services:
         limits=limits(given.settings, timeout=given.settings.import_timeout),
         env=child_environment(given.settings, given.environ),
     )
-    secrets = SecretService(given.environ)
     schedules = ScheduleService(given.db, given.clock, given.ids, signals=given.signals)
     return Services(
         schedules=schedules,
@@ -143,10 +148,11 @@ def _services(given: Given, dispatcher: Dispatcher) -> Services:
             given.clock,
             given.ids,
             signals=given.signals,
-            planner=Planner(default_timeout=given.settings.timeout, secrets=secrets),
+            planner=Planner(default_timeout=given.settings.timeout, vault=vault),
             queue_limit=given.settings.queue_limit,
             slots=dispatcher.places,
         ),
+        secrets=SecretService(given.db, given.clock, given.ids, vault=vault, node_id=given.node_id),
         status=StatusService(
             given.db, given.clock, facts=given.facts, busy=lambda: dispatcher.busy
         ),

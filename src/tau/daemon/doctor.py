@@ -35,7 +35,7 @@ CLOCK_JUMP_S = 5.0
 ANSWER_S = 5.0
 STRAY_LOOKS, STRAY_PAUSE_S = 3, 0.3
 ZONES = ("UTC", "Europe/Berlin", "America/New_York")
-PRIVATE = {"daemon.json": 0o022, "credentials": 0o077, "node_id": 0o077}
+PRIVATE = {"daemon.json": 0o022, "credentials": 0o077, "node_id": 0o077, "secrets.key": 0o077}
 
 
 @dataclass(frozen=True)

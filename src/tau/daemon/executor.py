@@ -15,7 +15,7 @@ from tau.errors import RequestInvalid
 from tau.pipeline.protocol import ExitRecord, JobRequest, Limits
 from tau.services.execution_service import Ended, ExecutionService, Started, Told
 from tau.services.outcome import Claim, crash
-from tau.services.secret_service import SecretService
+from tau.services.vault import Vault
 from tau.workers.base import Answer, AttemptLost, AttemptUnknown, LaunchRefused, Worker
 
 logger = logging.getLogger("tau.executor")
@@ -34,14 +34,14 @@ class Executor:
         worker: Worker,
         *,
         cache: SourceCache,
-        secrets: SecretService,
+        vault: Vault,
         settings: ExecutorSettings,
         environ: Mapping[str, str],
         clock: Clock,
         leash: float | None = None,
     ) -> None:
         self._execution, self._recorder, self._worker = execution, recorder, worker
-        self._cache, self._secrets, self._clock = cache, secrets, clock
+        self._cache, self._vault, self._clock = cache, vault, clock
         self._settings, self._leash = settings, leash
         self._env = child_environment(settings, environ)
         self._trouble = Trouble(logger, "what attempts need can't be read or written")
@@ -100,7 +100,7 @@ class Executor:
             claim,
             self._execution,
             self._recorder,
-            secrets=self._secrets,
+            vault=self._vault,
             clock=self._clock,
             trouble=self._trouble,
         )
@@ -144,12 +144,12 @@ class _Listener:
         execution: ExecutionService,
         recorder: Recorder,
         *,
-        secrets: SecretService,
+        vault: Vault,
         clock: Clock,
         trouble: Trouble,
     ) -> None:
         self._claim, self._execution, self._recorder = claim, execution, recorder
-        self._secrets, self._clock, self._trouble = secrets, clock, trouble
+        self._vault, self._clock, self._trouble = vault, clock, trouble
         self._unstored: deque[asyncio.Future[None]] = deque()
 
     async def settled(self) -> None:
@@ -169,8 +169,9 @@ class _Listener:
 
     async def request(self, op: str, args: dict[str, Any]) -> Answer:
         if op == "secret":
-            value = await self._secrets.find(str(args.get("name")))
-            return Answer(value, secret=value is not None)
+            name = str(args.get("name"))
+            handed = await patiently(lambda: self._vault.find(name), self._trouble)
+            return Answer(handed.value, secret=handed.about) if handed else Answer(None)
         if op == "state":
             pipeline_id = self._claim.pipeline_id
             state = await patiently(lambda: self._execution.state(pipeline_id), self._trouble)

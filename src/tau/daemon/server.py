@@ -18,6 +18,7 @@ from tau.api.gate import local_hosts
 from tau.client.home import Home
 from tau.core.clock import SystemClock
 from tau.core.config import Settings
+from tau.core.crypto import KEY_FILE, Keyring
 from tau.core.database import Database, sqlite_url
 from tau.core.ids import UlidFactory
 from tau.core.migrations import upgrade
@@ -144,6 +145,7 @@ class Daemon:
             revision = await upgrade(self._db)
             await self._worker.start()
             parts = compose(self._given(revision))
+            await parts.vault.check_store()
             await self._accept_keys(parts.services.keys)
             parts.recorder.start()
             if parts.reaper is not None:
@@ -235,6 +237,7 @@ class Daemon:
             settings=settings,
             retention=self._settings.retention,
             environ=os.environ,
+            keyring=self._keyring(),
             sources=self._home.sources,
             node_id=self._home.node_id(self._ids),
             facts=DaemonFacts(
@@ -245,6 +248,12 @@ class Daemon:
                 revision=revision,
                 slots=settings.slots,
             ),
+        )
+
+    def _keyring(self) -> Keyring:
+        given = self._settings.secrets.key
+        return Keyring(
+            self._home.path / KEY_FILE, configured=given.get_secret_value() if given else None
         )
 
     def _server(self, app: FastAPI) -> _Server:

@@ -10,6 +10,7 @@ from tau.models.pipeline import Pipeline as Pipeline
 from tau.models.pipeline_state import PipelineState as PipelineState
 from tau.models.run import Run as Run
 from tau.models.schedule import Schedule as Schedule
+from tau.models.secret import Secret as Secret
 from tau.models.source import Source as Source
 from tau.models.version import Version as Version
 from tau.models.worker import Worker as Worker

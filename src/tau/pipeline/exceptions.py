@@ -23,8 +23,8 @@ class SecretMissing(LookupError):  # noqa: N818
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(
-            f"secret {name!r} is not set: export {name} in the daemon's environment and restart "
-            f"it, or pass ctx.secret({name!r}, default=…)"
+            f"secret {name!r} is not set: `tau secret set {name}` takes it from stdin; "
+            f"or pass ctx.secret({name!r}, default=…)"
         )
 
 

@@ -22,10 +22,13 @@ Events (times `ts` are Unix seconds as float):
   {"k":"check","ts","name","passed","severity","step"?,"evidence"?,"line"?}
   {"k":"result","ts","value","reason"?,"state"?}          the last one of an attempt that returned
   {"k":"failure","ts","failure":{…}}                      the last one of an attempt that raised
+  {"k":"secret","ts","name","source":"store"|"environment","version"?}
+        a secret was handed out: made by the supervisor before the child gets it, once a value
   {"k":"truncated","ts","dropped","bytes"}                made by the supervisor at its log cap
 
 Requests up: {"k":"request","id":1,"op":"secret","args":{"name":"X"}}; ops: secret, state.
-Answers down: {"id":1,"ok":true,"value":…,"secret":true?} or {"id":1,"ok":false,"error":{…}}.
+Answers down: {"id":1,"ok":true,"value":…,"secret"?:{"name","source","version"?}}
+or {"id":1,"ok":false,"error":{…}}.
         secret: args {"name"}, value the text, or null where none is set.
         state: args {}, value {"data":{…},"run_number":n or null}.
 

@@ -5,21 +5,18 @@ secret is. Known values shorter than four characters are left alone: hiding them
 everything else too.
 """
 
-import base64
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from tau.pipeline.protocol import JsonObject, decode_line, encode_line
+from tau.pipeline.secret_forms import MIN_SECRET_CHARS, Needles, forms, in_urls, needles_of, texts
 from tau.pipeline.types import EventKind, Level, Severity
 
 REDACTED = "[redacted]"
 
-MIN_SECRET_CHARS = 4
-
-_MIN_LINE_CHARS = 8  # of a secret with several lines, each longer line counts as a secret
+_MIN_TELLING_CHARS = 8  # what is shorter may stand in honest data by chance
 
 _NAMES = (
     r"(?:password|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|dsn)"
@@ -61,7 +58,7 @@ _STRUCTURE = frozenset(
         "k", "ts", "seq", "level", "source", "step", "parent", "kind", "status", "ms",
         "rows_in", "rows_out", "passed", "severity", "line", "v", "pid", "python", "id",
         "op", "dropped", "bytes", "message", "fields", "logger", "name", "metrics", "error",
-        "evidence", "value", "reason", "state", "failure", "args",
+        "evidence", "value", "reason", "state", "failure", "args", "version",
     }
 )  # fmt: skip
 _FAILURE_STRUCTURE = frozenset(
@@ -86,26 +83,44 @@ class Redactor:
     """Knows the secrets that an attempt was given, and hides them in what it says."""
 
     def __init__(self) -> None:
-        self._forms: set[str] = set()
-        self._needles: tuple[bytes, ...] = ()
-        self._known: re.Pattern[str] | None = None
+        self._texts: set[str] = set()
+        self._forms: list[str] = []
+        self._telling: list[str] = []
+        self._needles = Needles(())
+        self._in_urls: re.Pattern[str] | None = None
 
     def add(self, value: Any) -> None:
         """Learn a secret: a text, or a JSON value, whose texts and numbers then all count."""
-        added = {form for text in _texts(value) for form in _forms(text)}
-        if added <= self._forms:
+        whole, parts = texts(value, names=is_secret_name)
+        added = {text for text in whole | parts if len(text) >= MIN_SECRET_CHARS}
+        if added <= self._texts:
             return
-        self._forms |= added
-        longest_first = sorted(self._forms, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, longest_first)))
-        self._needles = tuple({_needle(form) for form in self._forms})
+        self._texts |= added
+        known = {form for text in added for form in forms(text, every=text in whole)}
+        self._forms = sorted(known.union(self._forms), key=len, reverse=True)
+        telling = (text for text in added if len(text) >= _MIN_TELLING_CHARS)
+        self._telling += {form for text in telling for form in forms(text, every=text in whole)}
+        self._needles = Needles(needles_of(self._forms, self._texts))
+        patterns = sorted(filter(None, map(in_urls, self._texts)), key=len, reverse=True)
+        self._in_urls = re.compile("|".join(patterns)) if patterns else None
+
+    def is_told_by(self, value: Any) -> bool:
+        """Whether a JSON value holds a known secret that is too long to be there by chance."""
+        if isinstance(value, dict):
+            return any(self.is_told_by(part) for pair in value.items() for part in pair)
+        if isinstance(value, list):
+            return any(map(self.is_told_by, value))
+        if value is None or isinstance(value, bool):
+            return False
+        text = value if isinstance(value, str) else json.dumps(value)
+        return any(form in text for form in self._telling)
 
     def suspects(self, line: bytes) -> bool:
         """Whether a line may hold something to hide; cheap, and never wrong when it says no.
 
         The line is ASCII JSON in the escapes that `json.dumps` writes.
         """
-        if any(needle in line for needle in self._needles):
+        if self._needles.are_in(line):
             return True
         lowered = line.lower()
         return any(trigger in lowered for trigger in _BYTE_TRIGGERS)
@@ -198,10 +213,17 @@ class Redactor:
             return [self._walk(item, hide, by_name=by_name) for item in value]
         if value is None or isinstance(value, bool):
             return value
-        return REDACTED if self._known and self._known.search(json.dumps(value)) else value
+        shown = json.dumps(value)
+        return value if self._hide_known(shown) == shown else REDACTED
 
     def _hide_known(self, text: str) -> str:
-        return self._known.sub(REDACTED, text) if self._known else text
+        """The longest forms first. A pattern of them all would be slower by far."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, REDACTED)
+        if self._in_urls is not None and ("%" in text or "+" in text):
+            text = self._in_urls.sub(REDACTED, text)
+        return text
 
 
 def is_secret_name(name: str) -> bool:
@@ -239,41 +261,3 @@ def _hide_option(match: re.Match[str]) -> str:
     if not is_secret_name(match["option"]):
         return match[0]
     return match[0].removesuffix(match["value"]) + REDACTED
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Each text that counts as a secret in itself, also line by line where it has several."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-    elif value is not None and not isinstance(value, bool):
-        text = value if isinstance(value, str) else json.dumps(value)
-        lines = text.splitlines()
-        long_lines = (line.strip() for line in lines if len(line.strip()) >= _MIN_LINE_CHARS)
-        yield from {text, text.strip(), *(long_lines if len(lines) > 1 else ())}
-
-
-def _needle(form: str) -> bytes:
-    """What a line holds if it holds the form: the longest stretch that most forms share."""
-    stretch = max(re.findall("[A-Za-z0-9]+", form), key=len, default="")
-    if len(stretch) < MIN_SECRET_CHARS:
-        stretch = json.dumps(form)[1:-1]
-    return stretch.encode("ascii")
-
-
-def _forms(text: str) -> Iterator[str]:
-    if len(text) < MIN_SECRET_CHARS:
-        return
-    data = text.encode("utf-8", "surrogatepass")
-    yield from (text, repr(text)[1:-1], repr(data)[2:-1])
-    yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1])
-    for quoted in (quote(data), quote(data, safe=""), quote_plus(data)):
-        yield quoted
-        yield re.sub("%[0-9A-F]{2}", lambda escape: escape[0].lower(), quoted)
-    for before in range(3):
-        encoded = base64.b64encode(b"\0" * before + data).decode("ascii")
-        whole = encoded[-(-before * 8 // 6) : (before + len(data)) * 8 // 6]
-        yield whole
-        yield whole.replace("+", "-").replace("/", "_")

@@ -20,6 +20,7 @@ class Trace:
       logs    {"lines","warnings","errors","dropped"?}
       result  what the run returned; `reason` stands beside it where it says why
       failure the failure document
+      secrets the names of those that were handed out, in the order of the first time; or absent
     """
 
     def __init__(self, events: Iterable[JsonObject] = ()) -> None:
@@ -30,6 +31,7 @@ class Trace:
         self._levels: dict[str, int] = {}
         self._lines = 0
         self._dropped = 0
+        self._secrets: dict[str, None] = {}
         self._last: JsonObject = {}
         self.extend(events)
 
@@ -58,6 +60,8 @@ class Trace:
             self._checks.append(event)
         elif kind == EventKind.TRUNCATED:
             self._dropped += int(event.get("dropped") or 0)
+        elif kind == EventKind.SECRET:
+            self._secrets[str(event.get("name"))] = None
         elif kind in (EventKind.RESULT, EventKind.FAILURE):
             self._last = event
 
@@ -71,6 +75,8 @@ class Trace:
             "result": self._last.get("value"),
             "failure": self._last.get("failure"),
         }
+        if self._secrets:
+            document["secrets"] = list(self._secrets)
         if "reason" in self._last:
             document["reason"] = self._last["reason"]
         return document

@@ -82,4 +82,5 @@ class EventKind(StrEnum):
     CHECK = "check"
     RESULT = "result"
     FAILURE = "failure"
+    SECRET = "secret"  # noqa: S105 - a kind of event
     TRUNCATED = "truncated"

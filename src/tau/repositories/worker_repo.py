@@ -73,6 +73,13 @@ class WorkerRepository(Repository[SessionT]):
             update(_workers).where(_workers.c.id == worker_id).values(lease_until=now)
         )
 
+    async def list_living(self, *, now: datetime, but: str) -> list[str]:
+        """The hosts of the other daemons whose lease has not run out."""
+        query = select(_workers.c.host).where(
+            _workers.c.lease_until > await self.now(now), _workers.c.id != but
+        )
+        return list((await self._session.scalars(query)).all())
+
     async def list_lost(self, *, now: datetime, grace: timedelta) -> list[LostRun]:
         """Runs whose owner's lease ran out more than `grace` ago, or who never had one."""
         expired = or_(_workers.c.lease_until.is_(None), _workers.c.lease_until < now - grace)

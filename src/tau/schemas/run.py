@@ -178,6 +178,7 @@ class InspectRead(Output):
     logs: LogCounts
     logs_tail: list[JsonObject] | None = None
     params: JsonObject
+    secrets: list[str] | None = None
     attempts: list[JsonObject] | None = None
     since_last_success: JsonObject | None = None
     usage: JsonObject | None = None

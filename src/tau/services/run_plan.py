@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from tau.core.auth import Actor
+from tau.core.database import ReadSession
 from tau.errors import ParamsInvalid, RequestInvalid
 from tau.models import Run
 from tau.pipeline.protocol import JsonObject
@@ -14,7 +15,7 @@ from tau.repositories.pipeline_repo import Deployed
 from tau.schedule.intervals import parse_moment
 from tau.schemas.run import RunCreate, RunPlan, SecretNeed
 from tau.services.run_view import reference
-from tau.services.secret_service import SecretService
+from tau.services.vault import Vault
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,11 @@ class Overlap:
 
 
 class Planner:
-    """Knows the daemon's defaults and which secrets it has."""
+    """Knows the daemon's defaults and which secrets could be handed out."""
 
-    def __init__(self, *, default_timeout: float, secrets: SecretService) -> None:
+    def __init__(self, *, default_timeout: float, vault: Vault) -> None:
         self._default_timeout = default_timeout
-        self._secrets = secrets
+        self._vault = vault
 
     def merged(self, found: Deployed, params: JsonObject) -> JsonObject:
         """The params with the declared defaults under them."""
@@ -60,27 +61,27 @@ class Planner:
 
     async def plan(
         self,
+        session: ReadSession,
         found: Deployed,
         request: RunCreate,
-        overlap: Overlap,
         *,
+        overlap: Overlap,
         rerun_of: Run | None = None,
     ) -> RunPlan:
         """What a run would be, without making it."""
-        spec, name = found.version.spec, found.pipeline.name
+        spec, pipeline = found.version.spec, found.pipeline.name
         would = "queue"
         if overlap.is_full:
             would = str(overlap.policy)
-        needs = [
-            SecretNeed(name=secret, set=await self._secrets.find(secret) is not None)
-            for secret in spec.get("secrets") or []
-        ]
+        names = spec.get("secrets") or []
+        known = await self._vault.list_set(session, names)
+        needs = [SecretNeed(name=name, set=name in known) for name in names]
         start, end = _interval(spec, request, rerun_of)
-        again = f"tau retry {name}#{rerun_of.number}" if rerun_of else f"tau run {name}"
+        again = f"tau retry {pipeline}#{rerun_of.number}" if rerun_of else f"tau run {pipeline}"
         return RunPlan(
             interval_start=start,
             interval_end=end,
-            pipeline=name,
+            pipeline=pipeline,
             version=found.version.number,
             params=self.merged(found, request.params),
             timeout=request.timeout or spec.get("timeout") or self._default_timeout,

@@ -81,7 +81,7 @@ class RunService:
                     next=[f"tau run {found.pipeline.name}"],
                 )
             overlap = await self._overlap(session, found)
-            return await self._planner.plan(found, request, overlap)
+            return await self._planner.plan(session, found, request, overlap=overlap)
 
     async def retry(
         self, name: str, request: Change, actor: Actor, *, idempotency_key: str | None = None
@@ -94,7 +94,9 @@ class RunService:
             async with self._db.glance() as session:
                 run, found, again = await self._to_retry(session, name)
                 overlap = await self._overlap(session, found)
-                return await self._planner.plan(found, again, overlap, rerun_of=run)
+                return await self._planner.plan(
+                    session, found, again, overlap=overlap, rerun_of=run
+                )
         async with self._queuing() as (session, place):
             run, found, again = await self._to_retry(session, name)
             again = again.model_copy(update={"reason": request.reason})

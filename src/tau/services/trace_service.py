@@ -176,6 +176,7 @@ def _inspect(
         logs=with_dropped(logs, trace),
         logs_tail=[_log(event, names, run.attempt) for event in tail] or None,
         params=run.params,
+        secrets=trace.get("secrets"),
         attempts=[_attempt(attempt) for attempt in attempts] if len(attempts) > 1 else None,
         usage=last.usage if last else None,
         python=_python(events),

@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tau.pipeline.protocol import ExitRecord, JobRequest
+from tau.pipeline.protocol import ExitRecord, JobRequest, JsonObject
 
 
 class LaunchRefused(Exception):  # noqa: N818
@@ -36,10 +36,14 @@ class WorkerStopped(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a request of the child; a `secret` value is redacted from then on."""
+    """The answer to a request of the child.
+
+    A value with `secret` facts about it (its name, never itself) is redacted from then on, and an
+    event of the attempt tells them.
+    """
 
     value: Any
-    secret: bool = False
+    secret: JsonObject | None = None
 
 
 class AttemptListener(Protocol):

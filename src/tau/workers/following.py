@@ -166,7 +166,7 @@ class Following:
         try:
             answer = await self._listener.request(str(request.get("op")), request.get("args") or {})
             reply |= {"ok": True, "value": answer.value}
-            reply |= {"secret": True} if answer.secret else {}
+            reply |= {"secret": answer.secret} if answer.secret else {}
             encode_line(reply)
         except TauError as error:
             reply |= {"ok": False, "error": error.to_dict()}

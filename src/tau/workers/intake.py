@@ -42,6 +42,7 @@ class Intake:
         self.last: JsonObject | None = None
         self._last_event = b""
         self._has_said_hello = False
+        self._handed: list[JsonObject] = []
         self.fatal_dump: list[str] = []
         """The latest lines of stderr since the interpreter said that it dies."""
 
@@ -81,6 +82,13 @@ class Intake:
         level = Level.WARNING if source == "raw_stderr" else Level.INFO
         self._log(level, cut_middle(text), source)
 
+    def note_secret(self, facts: JsonObject) -> None:
+        """That a secret is handed out: its name and where it is from, once a value."""
+        if facts not in self._handed:
+            self._handed.append(facts)
+            event = {"k": "secret", "ts": time.time()} | facts
+            self._spool.add("secret", _encode(self._redactor.redact_message(event)))
+
     def finish(self) -> None:
         """Bring the spool to its end: the logs it held back, then the last message."""
         self._spool.finish()
@@ -98,6 +106,9 @@ class Intake:
         if (is_last and self.last is not None) or (kind == "hello" and self._has_said_hello):
             self._count_malformed(line)
             return
+        if kind == "result" and self._redactor.is_told_by(message.get("state")):
+            message = _refusal_of_state(message)
+            line = _encode(message)
         event = self._event(message, line)
         if is_last:
             self.last, self._last_event = message, event
@@ -129,6 +140,21 @@ class Intake:
         elif len(self.fatal_dump) >= 200:
             return
         self.fatal_dump.append(text)
+
+
+def _refusal_of_state(result: JsonObject) -> JsonObject:
+    """In place of a result whose state would be kept in the clear; redacted it would be wrong."""
+    failure = {
+        "type": "StateInvalid",
+        "module": "tau",
+        "message": "ctx.state holds the value of a secret, and state is kept in the clear: "
+        "keep the secret's name, or a hash of it",
+        "retry": "never",
+        "causes": [],
+        "frames": [],
+        "hidden_frames": 0,
+    }
+    return {"k": "failure", "ts": result["ts"], "failure": failure}
 
 
 def _encode(event: JsonObject) -> bytes:

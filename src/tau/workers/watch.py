@@ -179,10 +179,17 @@ class Watch:
         elif kind == "renew":
             self._renew_leash()
         elif kind == "answer":
-            if message.get("secret"):
-                self.redactor.add(message.get("value"))
+            self._learn(message)
             answer = {name: value for name, value in message.items() if name != "k"}
             self._answer_child(encode_line(answer))
+
+    def _learn(self, answer: JsonObject) -> None:
+        """A secret is known to the redactor, and that it is handed out on record, before it is."""
+        facts = answer.get("secret")
+        if facts:
+            self.redactor.add(answer.get("value"))
+            self.intake.note_secret(facts)
+            self.spool.flush()
 
     def _renew_leash(self) -> None:
         leash = self.request.limits.leash_s
