@@ -69,7 +69,8 @@ class Command:
 
     `errors` are the codes that only this command and its like answer with; those that every
     command may answer with are `COMMON_ERRORS` of the registry. `offline` commands need no daemon
-    and take no environment. `exits` says an exit code beyond those of the errors.
+    and take no environment. `exits` says an exit code beyond those of the errors. One that `logs`
+    is told the `output` that was asked for, since what it writes is no document.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Command:
     mutating: bool = False
     idempotent: bool = True
     offline: bool = False
+    logs: bool = False
     program: Program = "tau"
 
     @property

@@ -67,6 +67,7 @@ class Database:
                 max_overflow=10,
                 pool_timeout=busy_timeout_s,
                 connect_args={"timeout": busy_timeout_s},
+                hide_parameters=True,
             )
 
     @property
@@ -135,6 +136,15 @@ def normalise_url(url: str) -> str:
     return parsed.set(drivername=drivers[backend]).render_as_string(hide_password=False)
 
 
+def find_password(url: str | None) -> str | None:
+    """The password in a database's URL, if it has one."""
+    try:
+        password = make_url(url).password if url else None
+    except ArgumentError:
+        return None
+    return str(password) if password else None
+
+
 def sqlite_url(path: Path) -> str:
     return f"sqlite+aiosqlite:///{path}"
 
@@ -156,6 +166,8 @@ def _sqlite_engine(url: str, use: Use, *, busy_s: float) -> AsyncEngine:
         # Whoever waits behind a write that waits for a lock waits no longer than that one.
         pool_timeout=busy_s if use is Use.WRITE else 30,
         pool_reset_on_return=None,
+        # What is stored is not to be read in an error's text, and so in the log.
+        hide_parameters=True,
     )
     writes = use is Use.WRITE
     # The writer waits for a lock in its thread: the database's own wait would block the loop.

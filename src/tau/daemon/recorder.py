@@ -85,7 +85,8 @@ class Recorder:
                     await self._store_batch([item])
                 return
             claim = batch[0].report.claim
-            logger.exception("a report of %s is lost", claim.reference)
+            ids = {"run": claim.reference, "run_id": claim.run_id, "attempt": claim.attempt}
+            logger.exception("a report of %s is lost", claim.reference, extra=ids)
             self._lost[claim.run_id, claim.fence] = error
             self._fail(batch[0], error)
             return

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 
@@ -17,9 +16,10 @@ from tau import __version__
 from tau.api.gate import local_hosts
 from tau.client.home import Home
 from tau.core.clock import SystemClock
-from tau.core.config import Settings
-from tau.core.database import Database, sqlite_url
+from tau.core.config import Loaded, Settings
+from tau.core.database import Database, find_password, sqlite_url
 from tau.core.ids import UlidFactory
+from tau.core.logging import configure
 from tau.core.migrations import upgrade
 from tau.core.signals import Signals
 from tau.daemon.composition import Given, Parts, compose, create_app
@@ -37,18 +37,14 @@ INSPECTION_SLOTS = 4
 CONNECTIONS_PATIENCE_S = 3
 
 
-def serve(settings: Settings, home: Home, *, free_port: bool = False) -> None:
+def serve(loaded: Loaded, home: Home, *, free_port: bool = False) -> None:
     """Be the daemon of this home until a signal ends it.
 
     SIGTERM and SIGINT drain and leave what runs to be adopted, a second one does not wait,
     SIGUSR1 ends what runs. Raises DaemonAlreadyRunning, ConfigurationError, BindRefused, ….
     """
-    logging.basicConfig(
-        level=settings.daemon.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    settings = loaded.settings
+    configure(level=settings.log.level, form=settings.log.format, secrets=_secrets(settings))
     check_bind(settings)
     daemon_home = DaemonHome(home)
     daemon_home.lock()
@@ -56,9 +52,15 @@ def serve(settings: Settings, home: Home, *, free_port: bool = False) -> None:
         daemon = settings.daemon
         listener = bind(daemon.host, daemon.port, free_port=free_port)
         with asyncio.Runner(loop_factory=_event_loop) as runner:
-            runner.run(Daemon(settings, daemon_home, listener).run())
+            runner.run(Daemon(loaded, daemon_home, listener).run())
     finally:
         daemon_home.release()
+
+
+def _secrets(settings: Settings) -> list[str | None]:
+    """What the settings hold that no line of the log may tell."""
+    key = settings.auth.api_key
+    return [key.get_secret_value() if key else None, find_password(settings.database.url)]
 
 
 def _event_loop() -> asyncio.AbstractEventLoop:
@@ -122,8 +124,9 @@ class _Server(uvicorn.Server):
 class Daemon:
     """One daemon from start to stop."""
 
-    def __init__(self, settings: Settings, home: DaemonHome, listener: socket.socket) -> None:
-        self._settings, self._home, self._listener = settings, home, listener
+    def __init__(self, loaded: Loaded, home: DaemonHome, listener: socket.socket) -> None:
+        self._loaded, self._home, self._listener = loaded, home, listener
+        self._settings = settings = loaded.settings
         self._clock, self._ids, self._signals = SystemClock(), UlidFactory(), Signals()
         self._started_at = self._clock.now()
         self._db = Database(settings.database.url or sqlite_url(home.store_file))
