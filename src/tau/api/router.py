@@ -1,13 +1,16 @@
 """All routes of the API, and the allow-list of those that need no key."""
 
-from tau.api import keys, pipelines, runs, schedules, system
+from tau.api import config, keys, pipelines, runs, schedules, store, system
 
 PARTS = (
     system.router,
+    system.scraped,
     pipelines.router,
     runs.router,
     schedules.router,
     keys.router,
+    store.router,
+    config.router,
 )
 
 ROUTES = [*system.public.routes, *(route for part in PARTS for route in part.routes)]

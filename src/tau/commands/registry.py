@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tau.commands import access, daemon, pipelines, runs, schedules, system, traces, versions
+from tau.commands import access, daemon, pipelines, runs, schedules, store, system, traces, versions
 from tau.commands.spec import Command, Option, Program
 from tau.errors import UnknownCommand
 
@@ -13,6 +13,7 @@ COMMANDS: tuple[Command, ...] = (
     *schedules.COMMANDS,
     *traces.COMMANDS,
     *access.COMMANDS,
+    *store.COMMANDS,
     *system.COMMANDS,
     *daemon.COMMANDS,
 )

@@ -9,9 +9,9 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -109,6 +109,31 @@ class Database:
         with mapped_errors():
             async with ReadSession(self._glancer, autoflush=False) as session:
                 yield session
+
+    async def ping(self) -> None:
+        """Ask for next to nothing. Raises StoreUnavailable where it is not answered."""
+        async with self.glance() as session:
+            await session.execute(text("SELECT 1 FROM alembic_version"))
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite store."""
+        return Path(make_url(self.url).database or "") if self.is_sqlite else None
+
+    async def vacuum(self) -> None:
+        """Give the room of removed rows back. On SQLite writers wait until it is done.
+
+        Raises StoreUnavailable.
+        """
+        with mapped_errors():
+            async with self._writer.connect() as connection:
+                if self.is_sqlite:
+                    raw = await connection.get_raw_connection()
+                    driver = cast(Connection, raw.driver_connection)
+                    await driver.run_alone("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+                    return
+                alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await alone.execute(text("VACUUM (ANALYZE)"))
 
     async def close(self) -> None:
         for engine in {self._writer, self._reader, self._glancer}:

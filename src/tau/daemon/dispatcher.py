@@ -60,6 +60,15 @@ class Dispatcher:
         """How many attempts are executing."""
         return len(self._active)
 
+    @property
+    def claims_runs(self) -> bool:
+        """Whether its loops run."""
+        return bool(self._loops) and not any(loop.done() for loop in self._loops)
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        return [self._queue, self._cancels]
+
     async def start(self) -> None:
         """Adopt what an earlier daemon left, then claim."""
         unfinished = await self._execution.unfinished()

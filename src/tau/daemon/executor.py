@@ -47,6 +47,10 @@ class Executor:
         self._env = child_environment(settings, environ)
         self._trouble = Trouble(logger, "what attempts need can't be read or written")
 
+    @property
+    def troubles(self) -> list[Trouble]:
+        return [self._trouble]
+
     async def execute(self, claim: Claim) -> None:
         """Run a claimed attempt to its end and record that."""
         _about(claim)

@@ -34,6 +34,10 @@ class Recorder:
         self._trouble = Trouble(logger, "what attempts report can't be stored")
         self._lost: dict[tuple[str, int], Exception] = {}
 
+    @property
+    def troubles(self) -> list[Trouble]:
+        return [self._trouble]
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="recorder")
 

@@ -17,6 +17,7 @@ from tau.api.gate import local_hosts
 from tau.client.home import Home
 from tau.core.clock import SystemClock
 from tau.core.config import Loaded, Settings
+from tau.core.counters import Counters
 from tau.core.database import Database, find_password, sqlite_url
 from tau.core.ids import UlidFactory
 from tau.core.logging import configure
@@ -128,7 +129,7 @@ class Daemon:
         self._loaded, self._home, self._listener = loaded, home, listener
         self._settings = settings = loaded.settings
         self._clock, self._ids, self._signals = SystemClock(), UlidFactory(), Signals()
-        self._started_at = self._clock.now()
+        self._started_at, self._counters = self._clock.now(), Counters()
         self._db = Database(settings.database.url or sqlite_url(home.store_file))
         self._worker = LocalWorker(
             home.path,
@@ -147,6 +148,8 @@ class Daemon:
             await self._worker.start()
             parts = compose(self._given(revision))
             await self._accept_keys(parts.services.keys)
+            if self._db.is_sqlite and (taken := await parts.execution.take_over()):
+                logger.warning("%d attempts of another home are this one's now", taken)
             parts.recorder.start()
             if parts.reaper is not None:
                 await parts.reaper.start()
@@ -160,16 +163,19 @@ class Daemon:
         scheduler = Scheduler(
             parts.ticks, parts.housekeeping, clock=self._clock, signals=self._signals
         )
+        parts.troubles.extend(scheduler.troubles)
         await scheduler.start()
         daemon = self._settings.daemon
         hosts = local_hosts(self._port, (*daemon.public_hosts, daemon.host))
-        server = self._server(create_app(parts.services, hosts=hosts))
+        app = create_app(parts.services, hosts=hosts, counters=self._counters)
+        server = self._server(app)
         serving = asyncio.create_task(server.serve(sockets=[self._listener]))
         stopping = asyncio.create_task(self._stop.wait())
         self._handle_signals()
         self._announce()
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        parts.services.house.readiness.drain()
         await scheduler.stop()
         await self._wind_down(parts)
         self._signals.close()
@@ -239,6 +245,8 @@ class Daemon:
             environ=os.environ,
             sources=self._home.sources,
             node_id=self._home.node_id(self._ids),
+            loaded=self._loaded,
+            counters=self._counters,
             facts=DaemonFacts(
                 pid=os.getpid(),
                 started_at=self._started_at,

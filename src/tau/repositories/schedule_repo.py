@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Table, and_, bindparam, func, select, update
+from sqlalchemy import Select, Table, and_, bindparam, func, select, update
 
 from tau.core.database import Session
 from tau.models import Pipeline, Run, Schedule, Version
@@ -71,6 +71,21 @@ class ScheduleRepository(Repository[SessionT]):
         """When the next schedule of any tenant is due, but for these."""
         query = select(func.min(Schedule.next_fire_at)).where(Schedule.next_fire_at.is_not(None))
         return await self._session.scalar(query.where(Schedule.id.not_in(but)) if but else query)
+
+    async def list_next(self, *, limit: int) -> tuple[int, list[tuple[str, datetime]]]:
+        """How many schedules of deployed pipelines are on, and the next due: name and time."""
+        query: Select[Any] = (
+            select(Pipeline.name, Schedule.next_fire_at)
+            .join(Pipeline, Pipeline.id == Schedule.pipeline_id)
+            .where(
+                self._mine(Schedule),
+                Schedule.next_fire_at.is_not(None),
+                Pipeline.undeployed_at.is_(None),
+            )
+        )
+        total = await self._count(query)
+        found = await self._session.execute(query.order_by(Schedule.next_fire_at).limit(limit))
+        return total, [(name, at) for name, at in found if at is not None]
 
     async def lock_due(
         self: "ScheduleRepository[Session]", *, now: datetime, limit: int, but: Sequence[str]
