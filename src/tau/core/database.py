@@ -36,6 +36,13 @@ READER_PRAGMAS = (
     "PRAGMA cache_size=-8000",
 )
 
+# It waits for those who read just now; its own statements never wait in here otherwise.
+_EMPTY_THE_LOG = (
+    "PRAGMA busy_timeout=2000",
+    "PRAGMA wal_checkpoint(TRUNCATE)",
+    "PRAGMA busy_timeout=0",
+)
+
 
 class ReadSession(AsyncSession):
     """A session that only reads."""
@@ -130,7 +137,7 @@ class Database:
                 if self.is_sqlite:
                     raw = await connection.get_raw_connection()
                     driver = cast(Connection, raw.driver_connection)
-                    await driver.run_alone("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+                    await driver.run_alone("VACUUM", *_EMPTY_THE_LOG)
                     return
                 alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
                 await alone.execute(text("VACUUM (ANALYZE)"))

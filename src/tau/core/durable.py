@@ -1,5 +1,6 @@
 """A file that is there whole, durable and its owner's alone, or not at all."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,10 +25,22 @@ def new_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
         if replace:
             temporary.replace(path)
         else:
-            os.link(temporary, path)
+            _take_name(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     _sync(path.parent)
+
+
+def _take_name(temporary: Path, path: Path) -> None:
+    """A link never replaces; where the disk knows none, a look has to do."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        if os.path.lexists(path):
+            raise FileExistsError(str(path)) from error
+        temporary.replace(path)
 
 
 def _sync(path: Path) -> None:

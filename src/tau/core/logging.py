@@ -51,7 +51,8 @@ def configure(
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(True)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    for talkative in ("apscheduler", "alembic.runtime.plugins"):
+        logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
 def about(**ids: object) -> None:

@@ -48,10 +48,21 @@ def copy(source: Path, target: Path, *, should_stop: Callable[[], bool]) -> None
         live.backup(made, pages=STEP_PAGES, progress=go_on)
 
 
-def file_bytes(path: Path) -> tuple[int, int]:
-    """Bytes of the store and of its write-ahead log."""
+def store_bytes(path: Path) -> int:
+    """Bytes of all pages of the store, wherever they lie: in its file or still in its log."""
+    with closing(_open(path)) as live:
+        return _pragma(live, "page_count") * _pragma(live, "page_size")
+
+
+def disk_bytes(path: Path) -> int:
+    """Bytes that the store takes on the disk: its file and its write-ahead log."""
+    return path.stat().st_size + log_bytes(path)
+
+
+def log_bytes(path: Path) -> int:
+    """Bytes of the write-ahead log."""
     log = path.with_name(f"{path.name}-wal")
-    return path.stat().st_size, log.stat().st_size if log.exists() else 0
+    return log.stat().st_size if log.exists() else 0
 
 
 def table_sizes(path: Path, tables: Sequence[str], *, within_s: float) -> dict[str, Size]:
@@ -66,15 +77,13 @@ def table_sizes(path: Path, tables: Sequence[str], *, within_s: float) -> dict[s
         trees = live.execute(
             "SELECT name, tbl_name FROM sqlite_master WHERE type IN ('table', 'index')"
         ).fetchall()
-        [pages], [size], [unused] = (
-            live.execute(f"PRAGMA {what}").fetchone()
-            for what in ("page_count", "page_size", "freelist_count")
-        )
+        used = _pragma(live, "page_count") - _pragma(live, "freelist_count")
+        used *= _pragma(live, "page_size")
         seen = {
             name: [_look(live, tree, deadline) for tree, owner in _own_tree_first(trees, name)]
             for name in tables
         }
-    return _sizes(seen, used=(pages - unused) * size)
+    return _sizes(seen, used=used)
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,10 @@ def _sizes(seen: dict[str, list[_Tree]], *, used: int) -> dict[str, Size]:
         else:
             sizes[name] = Size(None, None, is_exact=False)
     return sizes
+
+
+def _pragma(live: sqlite3.Connection, what: str) -> int:
+    return int(live.execute(f"PRAGMA {what}").fetchone()[0])
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -161,28 +161,6 @@ def _services(
             given.db, given.clock, given.ids, schedules=schedules, counters=given.counters
         ),
         house=_house(given, dispatcher, housekeeping),
-    )
-
-
-def _house(given: Given, dispatcher: Dispatcher, housekeeping: HousekeepingService) -> House:
-    return House(
-        backups=BackupService(
-            given.db,
-            given.clock,
-            given.ids,
-            home=Path(given.facts.home),
-            revision=given.facts.revision,
-        ),
-        cleanup=CleanupService(given.db, given.clock, given.ids, housekeeping=housekeeping),
-        config=ConfigService(given.loaded),
-        metrics=MetricsService(
-            given.db,
-            counters=given.counters,
-            slots=given.settings.slots,
-            busy=lambda: dispatcher.busy,
-        ),
-        readiness=ReadinessService(given.db, claims=lambda: dispatcher.claims_runs),
-        store=StoreService(given.db, given.clock, given.ids, revision=given.facts.revision),
         deployments=DeployService(
             given.db, given.clock, given.ids, inspector=inspector, schedules=schedules
         ),
@@ -207,6 +185,28 @@ def _house(given: Given, dispatcher: Dispatcher, housekeeping: HousekeepingServi
             troubles=lambda: [told for trouble in troubles if (told := trouble.told)],
         ),
         traces=TraceService(given.db, given.clock),
+    )
+
+
+def _house(given: Given, dispatcher: Dispatcher, housekeeping: HousekeepingService) -> House:
+    return House(
+        backups=BackupService(
+            given.db,
+            given.clock,
+            given.ids,
+            home=Path(given.facts.home),
+            revision=given.facts.revision,
+        ),
+        cleanup=CleanupService(given.db, given.clock, given.ids, housekeeping=housekeeping),
+        config=ConfigService(given.loaded),
+        metrics=MetricsService(
+            given.db,
+            counters=given.counters,
+            slots=given.settings.slots,
+            busy=lambda: dispatcher.busy,
+        ),
+        readiness=ReadinessService(given.db, claims=lambda: dispatcher.claims_runs),
+        store=StoreService(given.db, given.clock, given.ids, revision=given.facts.revision),
     )
 
 

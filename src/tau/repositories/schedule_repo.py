@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Select, Table, and_, bindparam, func, select, update
+from sqlalchemy import Table, and_, bindparam, func, select, update
 
 from tau.core.database import Session
 from tau.models import Pipeline, Run, Schedule, Version
@@ -74,7 +74,7 @@ class ScheduleRepository(Repository[SessionT]):
 
     async def list_next(self, *, limit: int) -> tuple[int, list[tuple[str, datetime]]]:
         """How many schedules of deployed pipelines are on, and the next due: name and time."""
-        query: Select[Any] = (
+        query = (
             select(Pipeline.name, Schedule.next_fire_at)
             .join(Pipeline, Pipeline.id == Schedule.pipeline_id)
             .where(
@@ -83,7 +83,7 @@ class ScheduleRepository(Repository[SessionT]):
                 Pipeline.undeployed_at.is_(None),
             )
         )
-        total = await self._count(query)
+        total = await self._count(query.with_only_columns(Schedule.id))
         found = await self._session.execute(query.order_by(Schedule.next_fire_at).limit(limit))
         return total, [(name, at) for name, at in found if at is not None]
 

@@ -82,7 +82,7 @@ class BackupService:
             )
         if self._db.file is None:
             postgres_dump.find_program()
-        elif shutil.disk_usage(path.parent).free < sum(sqlite_file.file_bytes(self._db.file)):
+        elif shutil.disk_usage(path.parent).free < sqlite_file.store_bytes(self._db.file):
             raise StoreNoRoom(f"The disk of {path.parent} has no room for a copy of the store.")
 
     def _answer(self, path: Path) -> BackupRead:

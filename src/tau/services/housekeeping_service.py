@@ -98,10 +98,10 @@ class HousekeepingService:
                     after=after,
                     limit=RUNS_AT_ONCE,
                 )
-            if not found:
+            removed += await self._remove(found, kept)
+            if len(found) < RUNS_AT_ONCE:
                 return removed, True
             after = found[-1].id
-            removed += await self._remove(found, kept)
         return removed, False
 
     async def _remove_by_count(

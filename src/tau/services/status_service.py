@@ -117,7 +117,7 @@ class StatusService:
 
     def _disk(self) -> DiskRead:
         disk, file = shutil.disk_usage(Path(self._facts.home)), self._db.file
-        taken = sum(sqlite_file.file_bytes(file)) if file is not None else None
+        taken = sqlite_file.disk_bytes(file) if file is not None else None
         return DiskRead(free_bytes=disk.free, total_bytes=disk.total, store_bytes=taken)
 
 

@@ -102,7 +102,8 @@ class StoreService:
     async def _bytes(self) -> tuple[int, int | None]:
         """The store's size, and that of SQLite's write-ahead log."""
         if self._db.file is not None:
-            return sqlite_file.file_bytes(self._db.file)
+            file = self._db.file
+            return sqlite_file.store_bytes(file), sqlite_file.log_bytes(file)
         async with self._db.read() as session:
             return await StoreRepository(session).size(), None
 
