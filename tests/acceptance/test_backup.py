@@ -123,6 +123,9 @@ def test_a_backup_under_load_restores_and_goes_on(
         after = len(load.answered)
         eventually(lambda: len(load.answered) > after + 3, within=30)
     assert done.json["bytes"] == backup.stat().st_size
+    with daemon.client() as client:
+        [entry] = client.get("/audit", params={"action": "db.backup"}).json()["entries"]
+    assert (entry["reason"], entry["detail"]["file"]) == ("nightly", str(backup))
     until.touch()
     daemon.stop()
 
@@ -144,8 +147,6 @@ def test_a_backup_under_load_restores_and_goes_on(
         eventually(lambda: retried()["status"] == "success", within=90)
         assert retried()["attempt"] == 2
         assert retried()["result"] == 2
-        [entry] = client.get("/audit", params={"action": "db.backup"}).json()["entries"] or [None]
-    assert entry is None or entry["reason"] == "nightly"
     assert fresh.run("quick", n=-1)["result"] == {"n": -1}
     again = fresh.tau("deploy", str(_changed(tmp_path)))
     assert again.exit_code == 0, again.stdout

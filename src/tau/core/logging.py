@@ -15,6 +15,8 @@ from tau.pipeline.redaction import Redactor
 
 Form = Literal["json", "text"]
 Event = MutableMapping[str, Any]
+TALKATIVE = ("aiosqlite", "alembic.runtime.plugins", "apscheduler", "httpcore", "httpx")
+"""Who says too much at debug or info: statements with their values, headers, whole URLs."""
 _FIRST = ("ts", "level", "logger", "event")
 
 
@@ -51,7 +53,7 @@ def configure(
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.captureWarnings(True)
-    for talkative in ("apscheduler", "alembic.runtime.plugins"):
+    for talkative in TALKATIVE:
         logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
