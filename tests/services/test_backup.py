@@ -230,3 +230,29 @@ async def test_what_pg_dump_complains_of_is_told_without_the_password(place: Pat
     assert "hunter2" not in str(raised.value.to_dict())
     assert os.listdir(place.parent) == []
     await database.close()
+
+
+async def test_a_copy_comes_to_its_end_however_much_is_written(
+    sqlite_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite begins a copy anew after each write of another connection, unless a view is held."""
+    database = Database(f"sqlite:///{sqlite_store}")
+    await add_history(database, ["success"] * 300, events=10)
+    monkeypatch.setattr(sqlite_file, "STEP_PAGES", 2)
+    target, steps = tmp_path / "copy.db", 0
+    target.touch()
+
+    def too_many() -> bool:
+        nonlocal steps
+        steps += 1
+        return steps > 5_000
+
+    work = asyncio.create_task(
+        asyncio.to_thread(sqlite_file.copy, sqlite_store, target, should_stop=too_many)
+    )
+    while not work.done():
+        async with database.transaction() as session:
+            await PipelineRepository(session).next_run_number("p-orders")
+        await asyncio.sleep(0)
+    await work
+    await database.close()
