@@ -249,6 +249,12 @@ async def test_the_store_by_the_api(api: Api, tmp_path: Path) -> None:
     for body in ({"days": 0}, {"days": -1}, {"days": "x"}, {"dayz": 1}):
         answer = await api.client.post("/api/v1/db/cleanup", json=body)
         assert answer.json()["code"] == "request.invalid", body
-    for body in ({}, {"file": ""}, {"file": "relative"}, {"file": f"{tmp_path}/no/x"}):
+    for body in (
+        {},
+        {"file": ""},
+        {"file": "relative"},
+        {"file": f"{tmp_path}/no/x"},
+        {"file": f"{tmp_path}/\0"},
+    ):
         answer = await api.client.post("/api/v1/db/backup", json=body)
         assert answer.json()["code"] == "request.invalid", body

@@ -157,6 +157,8 @@ async def test_nothing_in_the_home_is_replaced_even_by_force(
         ("{folder}/none/tau.backup", RequestInvalid),
         ("{folder}", BackupExists),
         ("/proc/tau.backup", TauError),
+        ("{folder}/" + "x" * 300, BackupFailed),
+        ("{folder}/" + "x" * 250, BackupFailed),
     ],
 )
 async def test_places_that_can_not_be(

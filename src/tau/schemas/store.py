@@ -62,7 +62,7 @@ class VacuumRead(Output):
 class BackupCreate(Change):
     """`file` is a place on the daemon's machine."""
 
-    file: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+    file: Annotated[str, StringConstraints(pattern=r"^[^\x00]+$", max_length=4096)]
     force: bool = False
 
 

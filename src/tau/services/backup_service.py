@@ -37,7 +37,10 @@ class BackupService:
         Raises RequestInvalid, BackupExists, BackupFailed, StoreNoRoom, ProgramMissing.
         """
         path = Path(request.file)
-        self._check(path, force=request.force)
+        try:
+            self._check(path, force=request.force)
+        except OSError as error:
+            raise _failed(path, error) from error
         answer = self._answer(path)
         if request.dry_run:
             return answer.model_copy(update={"dry_run": True})
