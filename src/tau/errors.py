@@ -6,10 +6,11 @@ TauError
 ├── ValidationError            pipeline.* params.* secret.invalid (what the user wrote is wrong)
 ├── DependencyError            dependency.*
 ├── SecurityError              auth.* security.*
-├── UnavailableError           daemon.* store.unavailable
+├── UnavailableError           daemon.* store.unavailable backup.failed
 ├── NotFoundError              *.not_found
-├── ConflictError              *.ambiguous idempotency.* daemon.* secret.rotation_refused
-├── LimitedError               queue.full
+├── ConflictError              *.ambiguous idempotency.* daemon.* backup.exists
+│                              secret.rotation_refused
+├── LimitedError               queue.full store.no_room
 ├── WaitTimeout                wait.timeout
 └── Interrupted                command.interrupted
 
@@ -155,7 +156,7 @@ class SecretKeyWrong(ConfigurationError):
 
 
 class EnvironmentUnknown(ConfigurationError):
-    """No such environment in environments.toml."""
+    """No such environment."""
 
     code = "config.unknown_environment"
 
@@ -349,6 +350,12 @@ class ModuleMissing(DependencyError):
     code = "dependency.missing_module"
 
 
+class ProgramMissing(DependencyError):
+    """A program that this needs is not installed on the daemon's machine."""
+
+    code = "dependency.missing_program"
+
+
 # --- 6: security -----------------------------------------------------------------------------
 
 
@@ -453,10 +460,23 @@ class DaemonStopping(UnavailableError):
     code = "daemon.stopping"
 
 
+class DaemonNotReady(UnavailableError):
+    """The daemon does not take up runs right now."""
+
+    code = "daemon.not_ready"
+
+
 class StoreUnavailable(UnavailableError):
     """The store does not answer."""
 
     code = "store.unavailable"
+
+
+class BackupFailed(UnavailableError):
+    """The backup could not be written."""
+
+    code = "backup.failed"
+    retry: ClassVar[Retry] = "after_fix"
 
 
 # --- 8: not found ----------------------------------------------------------------------------
@@ -567,6 +587,13 @@ class RotationRefused(ConflictError):
     code = "secret.rotation_refused"
 
 
+class BackupExists(ConflictError):
+    """The file is there already."""
+
+    code = "backup.exists"
+    default_hint = "Give another name, or --force to replace it."
+
+
 class IdempotencyKeyReused(ConflictError):
     """The Idempotency-Key was used before with another request."""
 
@@ -595,6 +622,14 @@ class QueueFull(LimitedError):
     """The queue of runs is full."""
 
     code = "queue.full"
+
+
+class StoreNoRoom(LimitedError):
+    """The disk has no room for this."""
+
+    code = "store.no_room"
+    http_status = 507
+    retry: ClassVar[Retry] = "after_fix"
 
 
 class WaitTimeout(TauError):

@@ -44,6 +44,7 @@ class Scene:
     key_id: str = ""
 
     def build(self) -> None:
+        (self.daemon.home / "tau.toml").write_text("[env.prod.executor]\nslots = 2\n")
         for version in (1, 2, 3):
             source = SOURCE.format(name="orders", version=version)
             (self.daemon.home / "orders.py").write_text(source)

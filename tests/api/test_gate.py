@@ -21,7 +21,7 @@ def store_url(sqlite_store: Path) -> str:
     return sqlite_url(sqlite_store)
 
 
-WITHOUT_KEY = {("GET", "/healthz")}
+WITHOUT_KEY = {("GET", "/healthz"), ("GET", "/readyz")}
 """The whole allow-list."""
 
 

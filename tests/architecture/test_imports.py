@@ -8,7 +8,7 @@ import pytest
 
 SERVER = {
     "sqlalchemy", "fastapi", "starlette", "uvicorn", "alembic", "apscheduler",
-    "pydantic_settings", "aiosqlite", "asyncpg", "cryptography",
+    "pydantic_settings", "aiosqlite", "asyncpg", "cryptography", "structlog", "prometheus_client",
 }  # fmt: skip
 HEAVY = {"asyncio", "inspect", "logging", "dataclasses", "pydantic", "httpx", "typer", "duckdb"}
 

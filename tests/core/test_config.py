@@ -79,7 +79,7 @@ def test_the_environment_wins_over_the_file_and_the_command_line_over_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "tau.toml"
-    path.write_text("[daemon]\nport = 1000\nlog_level = 'error'\n[executor]\nslots = 3\n")
+    path.write_text("[daemon]\nport = 1000\n[log]\nlevel = 'error'\n[executor]\nslots = 3\n")
     assert config.load(path).daemon.port == 1000
     monkeypatch.setenv("TAU_DAEMON__PORT", "2000")
     assert config.load(path).daemon.port == 2000
@@ -87,7 +87,7 @@ def test_the_environment_wins_over_the_file_and_the_command_line_over_both(
     monkeypatch.setenv("TAU_DATABASE_URL", "postgresql://a@b/c")
     monkeypatch.setenv("TAU_API_KEY", "hunter22")
     settings = config.load(path)
-    assert (settings.daemon.port, settings.daemon.log_level) == (3000, "error")
+    assert (settings.daemon.port, settings.log.level) == (3000, "error")
     assert settings.database.url == "postgresql://a@b/c"
     assert settings.executor.slots == 3
     assert "hunter22" not in repr(settings)

@@ -393,3 +393,25 @@ async def test_waiters_hear_of_a_commit_and_not_of_a_rollback(
     assert (await load(database, run_id)).status == "starting"
     await execution.record([Started(claim=claim, pid=1, at=START)])
     assert waiter.done()
+
+
+async def test_a_daemon_that_is_alone_takes_over_what_another_home_had(
+    database: Database, clock: FakeClock, signals: Signals, execution: ExecutionService,
+    queue: Queue,
+) -> None:  # fmt: skip
+    """As after a restore: the home that had claimed them is gone, and nobody else settles them."""
+    await add_pipeline(database, retries=0)
+    ended, left = await queue(), await queue()
+    first, second = await execution.claim(limit=2)
+    await execution.record([Ended(claim=first, record=record(first))])
+    other = ExecutionService(database, clock, owner="node-b", signals=signals)
+    assert await other.unfinished() == []
+    assert await other.take_over() == 1
+    assert await other.take_over() == 0
+    [(claim, _)] = await other.unfinished()
+    assert (claim.run_id, claim.owner, claim.fence) == (left, "node-b", second.fence)
+    await execution.record([Ended(claim=second, record=record(second))])
+    assert (await load(database, left)).status == "starting"
+    await other.record([Ended(claim=claim, record=record(claim, "crashed"))])
+    assert (await load(database, left)).status == "crashed"
+    assert (await load(database, ended)).owner == "node-a"

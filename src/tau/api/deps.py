@@ -11,16 +11,34 @@ from fastapi.security.utils import get_authorization_scheme_param
 from tau.core.auth import Actor, Scope
 from tau.errors import KeyMissing, ScopeMissing
 from tau.services.audit_service import AuditService
+from tau.services.backup_service import BackupService
+from tau.services.cleanup_service import CleanupService
+from tau.services.config_service import ConfigService
 from tau.services.deploy_service import DeployService
 from tau.services.key_service import KeyService, with_request
 from tau.services.log_service import LogService
+from tau.services.metrics_service import MetricsService
 from tau.services.pipeline_service import PipelineService
+from tau.services.readiness_service import ReadinessService
 from tau.services.run_service import RunService
 from tau.services.schedule_service import ScheduleService
 from tau.services.secret_service import SecretService
 from tau.services.status_service import StatusService
+from tau.services.store_service import StoreService
 from tau.services.trace_service import TraceService
 from tau.services.version_service import VersionService
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """What keeps the daemon itself: its store, settings and numbers."""
+
+    backups: BackupService
+    cleanup: CleanupService
+    config: ConfigService
+    metrics: MetricsService
+    readiness: ReadinessService
+    store: StoreService
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +47,7 @@ class Services:
 
     audit: AuditService
     deployments: DeployService
+    house: House
     keys: KeyService
     logs: LogService
     pipelines: PipelineService

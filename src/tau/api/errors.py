@@ -99,7 +99,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     request_id = _request_id(request)
-    logger.error("request %s failed", request_id, exc_info=error)
+    logger.error("a request failed", exc_info=error, extra={"request_id": request_id})
     return problem(UnexpectedError(), request_id=request_id)
 
 

@@ -10,9 +10,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tau.api.errors import problem
+from tau.core.counters import Counters
 from tau.errors import HostRefused, OriginRefused, RequestNotJson, RequestTooLarge, TauError
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+NO_ROUTE = "none"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -24,8 +27,8 @@ class Gate:
     name which was rebound to this address finds nothing here.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str]) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], counters: Counters) -> None:
+        self._app, self._counters = app, counters
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,6 +38,7 @@ class Gate:
         headers = Headers(scope=scope)
         request_id = _request_id(headers)
         scope.setdefault("state", {})["request_id"] = request_id
+        send = self._counted(scope, send)
         refusal = self._refusal(scope, headers)
         if refusal is not None:
             await problem(refusal, request_id=request_id)(scope, receive, send)
@@ -44,6 +48,18 @@ class Gate:
             await self._app(scope, body.receive, body.guard(_with_request_id(send, request_id)))
         if body.is_too_large:
             await problem(_too_large(), request_id=request_id)(scope, receive, send)
+
+    def _counted(self, scope: Scope, send: Send) -> Send:
+        """Counts the answer; by the route's template, since paths are without number."""
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                method = scope["method"] if scope["method"] in METHODS else "other"
+                route = getattr(scope.get("route"), "path", NO_ROUTE)
+                self._counters.requests[method, route, message["status"]] += 1
+            await send(message)
+
+        return counted
 
     def _refusal(self, scope: Scope, headers: Headers) -> TauError | None:
         host = headers.get("host", "").lower()

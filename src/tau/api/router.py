@@ -1,14 +1,17 @@
 """All routes of the API, and the allow-list of those that need no key."""
 
-from tau.api import keys, pipelines, runs, schedules, secrets, system
+from tau.api import config, keys, pipelines, runs, schedules, secrets, store, system
 
 PARTS = (
     system.router,
+    system.scraped,
     pipelines.router,
     runs.router,
     schedules.router,
     keys.router,
     secrets.router,
+    store.router,
+    config.router,
 )
 
 ROUTES = [*system.public.routes, *(route for part in PARTS for route in part.routes)]

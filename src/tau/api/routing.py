@@ -1,4 +1,4 @@
-"""The routers of the API: all below /api/v1 needs a key, and answers leave out what is None."""
+"""The routers of the API: all but the public ones need a key; answers leave out what is None."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +18,6 @@ class Router(APIRouter):
         super().add_api_route(path, endpoint, **options)
 
 
-def keyed_router(tag: str) -> Router:
+def keyed_router(tag: str, *, prefix: str = PREFIX) -> Router:
     """A router of which every route needs a key, by construction."""
-    return Router(prefix=PREFIX, tags=[tag], dependencies=[Depends(Key())])
+    return Router(prefix=prefix, tags=[tag], dependencies=[Depends(Key())])

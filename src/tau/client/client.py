@@ -9,6 +9,7 @@ from urllib.parse import quote
 from tau.client import files, plans, sse, waiting
 from tau.client.connect import find_target
 from tau.client.http import Connection, JsonObject
+from tau.client.store import ConfigCommands, StoreCommands
 from tau.client.target import Target
 from tau.errors import UsageError
 
@@ -50,6 +51,16 @@ class Client:
     def close(self) -> None:
         """Close the connections."""
         self._connection.close()
+
+    @property
+    def db(self) -> StoreCommands:
+        """The daemon's store: stats, cleanup, vacuum, backup."""
+        return StoreCommands(self._connection)
+
+    @property
+    def config(self) -> ConfigCommands:
+        """The daemon's settings: show, validate."""
+        return ConfigCommands(self._connection)
 
     @property
     def url(self) -> str:

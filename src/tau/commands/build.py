@@ -123,6 +123,8 @@ def _call(parsed: Parsed, handlers: Handlers) -> Answer:
     keywords = dict(parsed.values)
     if parsed.program == "tau" and not command.offline:
         keywords["env"] = parsed.options.get("env")
+    if command.logs:
+        keywords["output"] = parsed.options.get("output")
     chosen = keywords.pop("fields", None)
     if chosen and "full" in keywords:
         keywords["full"] = keywords["full"] or fields.need_all(command, chosen)

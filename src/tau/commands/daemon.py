@@ -22,7 +22,8 @@ START = Command(
         Option(name="--behind-proxy", kind="flag", help="TLS ends at a proxy in front."),
     ),
     output=Output(
-        description="With --daemon, where it answers; in the foreground nothing.",
+        description="With --daemon, where it answers; in the foreground nothing, and its log on "
+        "stderr, with -o table as text for people.",
         keys=("pid", "host", "port", "url", "version", "started_at", "next"),
     ),
     errors=(
@@ -37,6 +38,7 @@ START = Command(
     examples=("taud", "taud start --daemon", "taud start --port 8500"),
     mutating=True,
     idempotent=False,
+    logs=True,
     program="taud",
 )
 

@@ -9,6 +9,7 @@ from tau.commands import (
     runs,
     schedules,
     secrets,
+    store,
     system,
     traces,
     versions,
@@ -24,6 +25,7 @@ COMMANDS: tuple[Command, ...] = (
     *traces.COMMANDS,
     *access.COMMANDS,
     *secrets.COMMANDS,
+    *store.COMMANDS,
     *system.COMMANDS,
     *daemon.COMMANDS,
 )

@@ -70,7 +70,8 @@ class Command:
     `errors` are the codes that only this command and its like answer with; those that every
     command may answer with are `COMMON_ERRORS` of the registry. `offline` commands need no daemon
     and take no environment. `exits` says an exit code beyond those of the errors. `is_private`
-    commands may be given a secret in the wrong place: their usage errors repeat no word.
+    commands may be given a secret in the wrong place: their usage errors repeat no word. One that
+    `logs` is told the `output` that was asked for, since what it writes is no document.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Command:
     idempotent: bool = True
     offline: bool = False
     is_private: bool = False
+    logs: bool = False
     program: Program = "tau"
 
     @property

@@ -6,13 +6,14 @@ from tau.commands.spec import Argument, Command, Output
 STATUS = Command(
     name="status",
     group="system",
-    summary="Show the daemon, its store and its executor.",
+    summary="Show the daemon, its queue, store and disk, the next ticks, and what is wrong.",
     params=(FIELDS,),
     output=Output(
         description="The state of the daemon, and the version of this client.",
         keys=(
             "status", "version", "pid", "started_at", "uptime_s", "home", "url", "store",
-            "executor", "runs", "pipelines", "next", "client",
+            "executor", "runs", "queue", "schedules", "disk", "versions", "pipelines", "wrong",
+            "next", "client",
         ),
     ),
     examples=("tau status",),

@@ -1,25 +1,46 @@
 """The daemon's settings: one frozen tree, read once at start from tau.toml and the environment.
 
 Order, first wins: command line, `TAU_SECTION__KEY` variables (also TAU_PORT, TAU_DATABASE_URL,
-TAU_API_KEY, TAU_SECRETS_KEY), `tau.toml` in the working directory, `~/.config/tau/tau.toml`, the
-defaults here.
+TAU_API_KEY, TAU_SECRETS_KEY), the overlay that TAU_ENV names, the rest of tau.toml (in the working
+directory, else `~/.config/tau/tau.toml`), the defaults here.
 """
 
+import json
 import os
 import re
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
+from tau.core.config_file import (
+    ConfigFile,
+    Layer,
+    Location,
+    chosen_environment,
+    find_file,
+    find_line,
+    merged,
+    read_file,
+)
 from tau.errors import ConfigurationError
 from tau.pipeline.durations import parse_duration
 
@@ -29,7 +50,7 @@ SHORT_VARIABLES = {
     "TAU_API_KEY": ("auth", "api_key"),
     "TAU_SECRETS_KEY": ("secrets", "key"),
 }
-CLIENT_VARIABLES = {"TAU_HOST", "TAU_HOME", "TAU_ENV", "TAU_OUTPUT", "TAU_AUTOSTART"}
+EXAMPLE_HINT = "tau.example.toml names every setting with its default."
 
 Seconds = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
 """Seconds as a number, or text such as "30m"."""
@@ -50,7 +71,6 @@ class DaemonSettings(Section):
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     drain: Seconds = 10.0
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class DatabaseSettings(Section):
@@ -85,6 +105,13 @@ class ExecutorSettings(Section):
     start_method: Literal["auto", "fork", "spawn"] = "auto"
 
 
+class LogSettings(Section):
+    """What the daemon says of itself, on stderr: one JSON object a line, or text for people."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "text"] = "json"
+
+
 class RetentionSettings(Section):
     """How much history is kept: what is older, or more of one pipeline, is removed each hour."""
 
@@ -104,6 +131,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     secrets: SecretsSettings = SecretsSettings()
     executor: ExecutorSettings = ExecutorSettings()
+    log: LogSettings = LogSettings()
     retention: RetentionSettings = RetentionSettings()
 
     @classmethod
@@ -126,42 +154,183 @@ class Settings(BaseSettings):
         )
 
 
-def find_file(cwd: Path, environ: Mapping[str, str]) -> Path | None:
-    """The tau.toml that counts, or None; TAU_CONFIG names one that must be there."""
-    if named := environ.get("TAU_CONFIG"):
-        return Path(named)
-    config_home = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config"
-    for folder in (cwd, Path(config_home) / "tau"):
-        path = folder / "tau.toml"
-        if path.is_file():
-            return path
-    return None
+__all__ = ["Settings", "find_file", "find_line", "load", "read"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with the settings, and where it stands."""
+
+    message: str
+    setting: str | None = None
+    file: str | None = None
+    line: int | None = None
+    variable: str | None = None
+    hint: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """The settings of a process, and what they were made of."""
+
+    settings: Settings
+    file: ConfigFile
+    environment: str | None
+    layers: tuple[Layer, ...]
+    overrides: Mapping[str, Any]
 
 
 def load(path: Path | None, *, overrides: Mapping[str, Any] | None = None) -> Settings:
     """The settings of this process. Raises ConfigurationError naming file and line."""
-    text = "" if path is None else _read(path)
+    return read(path, overrides=overrides).settings
+
+
+def read(path: Path | None, *, overrides: Mapping[str, Any] | None = None) -> Loaded:
+    """The settings of this process with what they were made of.
+
+    Raises ConfigurationError, whose `errors` are all that is wrong, and EnvironmentUnknown.
+    """
+    file, environment = read_file(path), chosen_environment()
+    layers = file.chain(environment)
+    given = dict(overrides or {})
+    problems = find_problems(file, environment, overrides=given)
+    if problems:
+        raise _refusal(problems)
+    return Loaded(
+        settings=_settings(layers, given),
+        file=file,
+        environment=environment,
+        layers=tuple(layers),
+        overrides=given,
+    )
+
+
+def find_problems(
+    file: ConfigFile, environment: str | None, *, overrides: Mapping[str, Any] | None = None
+) -> list[Problem]:
+    """All that is wrong with a file, in every overlay of it, and with this process's variables.
+
+    Raises EnvironmentUnknown.
+    """
+    chosen = file.chain(environment)
+    found = [
+        Problem(
+            message=f"{file.path}:{_line_of(file, name)}: env.{name}: is no environment",
+            setting=f"env.{name}",
+            file=str(file.path),
+            line=_line_of(file, name),
+            hint="[env.NAME.SECTION] holds settings; NAME is a word other than base.",
+        )
+        for name in file.misnamed
+    ]
+    for name in (None, *file.names):
+        layers = file.chain(name)
+        found += _problems_of_file(file, layers)
+    found += _problems_of_variables()
+    known = [p.setting for p in found]
+    found += [p for p in _problems_of_process(chosen, overrides or {}) if p.setting not in known]
+    return list(dict.fromkeys(found))
+
+
+def _line_of(file: ConfigFile, name: str) -> int:
+    return find_line(file.text, ("env", name)) or find_line(file.text, ("env",)) or 1
+
+
+def _settings(layers: list[Layer], overrides: Mapping[str, Any]) -> Settings:
+    return Settings(_file=merged(layers), _overrides=dict(overrides))  # type: ignore[call-arg]
+
+
+@cache
+def _plain() -> type[BaseModel]:
+    """The settings without the environment: what a file alone is held against."""
+    fields: dict[str, Any] = {
+        name: (field.annotation, field) for name, field in Settings.model_fields.items()
+    }
+    return create_model("Plain", __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _problems_of_file(file: ConfigFile, layers: list[Layer]) -> Iterator[Problem]:
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        line = re.search(r"line (\d+)", str(error))
-        raise ConfigurationError(
-            f"{path} is not valid TOML: {error}",
-            file=str(path),
-            line=int(line.group(1)) if line else text.count("\n") + 1,
-        ) from error
-    _refuse_unknown_variables()
-    try:
-        return Settings(_file=document, _overrides=dict(overrides or {}))  # type: ignore[call-arg]
+        _plain().model_validate(merged(layers))
     except ValidationError as error:
-        raise _explain(error, path, text) from error
+        for fault in error.errors(include_url=False, include_input=False):
+            yield _in_file(file, layers, _location(fault), _said(fault))
 
 
-def _read(path: Path) -> str:
+def _in_file(file: ConfigFile, layers: list[Layer], location: Location, said: str) -> Problem:
+    """A fault at its place: in the uppermost layer that has the setting, or a part of its path."""
+    layer = layers[0]
+    for length in range(len(location), 0, -1):
+        holders = [one for one in layers if one.holds(location[:length])]
+        if holders:
+            layer = holders[-1]
+            break
+    dotted = ".".join((*layer.prefix, *location))
+    line = file.line(layer, location)
+    return Problem(
+        message=f"{file.path}:{line}: {dotted}: {said}",
+        setting=dotted,
+        file=str(file.path),
+        line=line,
+        hint=EXAMPLE_HINT,
+    )
+
+
+def _problems_of_process(layers: list[Layer], overrides: Mapping[str, Any]) -> Iterator[Problem]:
+    """What is wrong with the whole: variables and the command line over the file."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} can't be read: {error}", file=str(path)) from error
+        _settings(layers, overrides)
+    except SettingsError as error:
+        yield Problem(message=f"A TAU_ variable can't be read: {error}")
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            location = _location(fault)
+            dotted, variable = ".".join(location), find_variable(location)
+            said = f"{dotted}: {_said(fault)}"
+            yield Problem(
+                message=f"{variable}: {said}" if variable else said,
+                setting=dotted,
+                variable=variable,
+            )
+
+
+def _problems_of_variables() -> Iterator[Problem]:
+    """A misspelt section would otherwise be ignored without a word."""
+    sections = set(Settings.model_fields)
+    for variable in os.environ:
+        match = re.fullmatch(r"TAU_([A-Z]+)__(\w+)", variable)
+        if match and match.group(1).lower() not in sections:
+            yield Problem(
+                message=f"{variable} names no section of the settings.",
+                hint=f"Sections: {', '.join(sorted(sections))}.",
+                variable=variable,
+            )
+
+
+def find_variable(location: Location) -> str | None:
+    """The variable of this process that says a setting, or None.
+
+    Names count in any case, and a section's variable holds JSON.
+    """
+    given = {name.upper(): name for name in os.environ if os.environ[name]}
+    for variable, where in SHORT_VARIABLES.items():
+        if where == location and variable in given:
+            return variable
+    for length in range(len(location), 0, -1):
+        name = given.get("TAU_" + "__".join(location[:length]).upper())
+        if name and (length == len(location) or _holds(os.environ[name], location[length:])):
+            return name
+    return None
+
+
+def _holds(text: str, location: Location) -> bool:
+    try:
+        return Layer("", json.loads(text)).holds(location)
+    except ValueError:
+        return False
 
 
 def _short_variables() -> dict[str, Any]:
@@ -172,54 +341,19 @@ def _short_variables() -> dict[str, Any]:
     return found
 
 
-def _refuse_unknown_variables() -> None:
-    """A misspelt section would otherwise be ignored without a word."""
-    sections = set(Settings.model_fields)
-    for variable in os.environ:
-        match = re.fullmatch(r"TAU_([A-Z]+)__(\w+)", variable)
-        if match and match.group(1).lower() not in sections:
-            raise ConfigurationError(
-                f"{variable} names no section of the settings.",
-                hint=f"Sections: {', '.join(sorted(sections))}.",
-                variable=variable,
-            )
+def _location(fault: Mapping[str, Any]) -> Location:
+    return tuple(str(part) for part in fault["loc"])
 
 
-def _explain(error: ValidationError, path: Path | None, text: str) -> ConfigurationError:
-    first = error.errors(include_url=False)[0]
-    location = tuple(str(part) for part in first["loc"])
-    dotted = ".".join(location)
-    problem = "is no setting" if first["type"] == "extra_forbidden" else first["msg"]
-    variable = next((v for v, where in SHORT_VARIABLES.items() if where == location[:2]), "")
-    for name in (f"TAU_{'__'.join(location[:2]).upper()}", variable):
-        if name in os.environ:
-            return ConfigurationError(f"{name}: {dotted}: {problem}", variable=name)
-    line = find_line(text, location)
-    if path is None or line is None:
-        return ConfigurationError(f"{dotted}: {problem}", setting=dotted)
+def _said(fault: Mapping[str, Any]) -> str:
+    return "is no setting" if fault["type"] == "extra_forbidden" else str(fault["msg"])
+
+
+def _refusal(problems: list[Problem]) -> ConfigurationError:
+    """The first of them as an error, with all of them in its details."""
+    first = problems[0].to_dict()
+    more = len(problems) - 1
+    message = first.pop("message") + (f" (and {more} more)" if more else "")
     return ConfigurationError(
-        f"{path}:{line}: {dotted}: {problem}",
-        hint="tau.example.toml names every setting with its default.",
-        file=str(path),
-        line=line,
-        setting=dotted,
+        message, hint=first.pop("hint", None), errors=[p.to_dict() for p in problems], **first
     )
-
-
-def find_line(text: str, location: tuple[str, ...]) -> int | None:
-    """The line of tau.toml that holds a setting; tomllib tells no positions of what it read.
-
-    Falls back to the line of the section, for one that should not be there at all.
-    """
-    section: tuple[str, ...] = ()
-    best: int | None = None
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line):
-            section = tuple(part.strip().strip("\"'") for part in header.group(1).split("."))
-            if section == location[: len(section)]:
-                best = number
-        elif key := re.match(r"\s*[\"']?([\w.-]+)[\"']?\s*=", line):
-            full = section + tuple(key.group(1).split("."))
-            if full == location[: len(full)]:
-                return number
-    return best

@@ -9,9 +9,9 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
@@ -34,6 +34,13 @@ READER_PRAGMAS = (
     "PRAGMA wal_autocheckpoint=0",
     "PRAGMA mmap_size=0",
     "PRAGMA cache_size=-8000",
+)
+
+# It waits for those who read just now; its own statements never wait in here otherwise.
+_EMPTY_THE_LOG = (
+    "PRAGMA busy_timeout=2000",
+    "PRAGMA wal_checkpoint(TRUNCATE)",
+    "PRAGMA busy_timeout=0",
 )
 
 
@@ -67,6 +74,7 @@ class Database:
                 max_overflow=10,
                 pool_timeout=busy_timeout_s,
                 connect_args={"timeout": busy_timeout_s},
+                hide_parameters=True,
             )
 
     @property
@@ -109,6 +117,31 @@ class Database:
             async with ReadSession(self._glancer, autoflush=False) as session:
                 yield session
 
+    async def ping(self) -> None:
+        """Ask for next to nothing. Raises StoreUnavailable where it is not answered."""
+        async with self.glance() as session:
+            await session.execute(text("SELECT 1 FROM alembic_version"))
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite store."""
+        return Path(make_url(self.url).database or "") if self.is_sqlite else None
+
+    async def vacuum(self) -> None:
+        """Give the room of removed rows back. On SQLite writers wait until it is done.
+
+        Raises StoreUnavailable.
+        """
+        with mapped_errors():
+            async with self._writer.connect() as connection:
+                if self.is_sqlite:
+                    raw = await connection.get_raw_connection()
+                    driver = cast(Connection, raw.driver_connection)
+                    await driver.run_alone("VACUUM", *_EMPTY_THE_LOG)
+                    return
+                alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                await alone.execute(text("VACUUM (ANALYZE)"))
+
     async def close(self) -> None:
         for engine in {self._writer, self._reader, self._glancer}:
             await engine.dispose()
@@ -135,6 +168,15 @@ def normalise_url(url: str) -> str:
     return parsed.set(drivername=drivers[backend]).render_as_string(hide_password=False)
 
 
+def find_password(url: str | None) -> str | None:
+    """The password in a database's URL, if it has one."""
+    try:
+        password = make_url(url).password if url else None
+    except ArgumentError:
+        return None
+    return str(password) if password else None
+
+
 def sqlite_url(path: Path) -> str:
     return f"sqlite+aiosqlite:///{path}"
 
@@ -156,6 +198,8 @@ def _sqlite_engine(url: str, use: Use, *, busy_s: float) -> AsyncEngine:
         # Whoever waits behind a write that waits for a lock waits no longer than that one.
         pool_timeout=busy_s if use is Use.WRITE else 30,
         pool_reset_on_return=None,
+        # What is stored is not to be read in an error's text, and so in the log.
+        hide_parameters=True,
     )
     writes = use is Use.WRITE
     # The writer waits for a lock in its thread: the database's own wait would block the loop.

@@ -127,6 +127,11 @@ class Connection(aiosqlite.Connection):
         else:
             function(self._conn, *args)
 
+    async def run_alone(self, *statements: str) -> None:
+        """Execute statements that stand outside of any transaction, one by one in the thread."""
+        for statement in statements:
+            await self._in_thread(_run_alone, statement)
+
     async def commit(self) -> None:
         if self._begin is None:
             await super().commit()
@@ -159,6 +164,10 @@ def _after_begin(raw: sqlite3.Connection, begin: str | None, function: Any, *arg
     if begin is not None:
         raw.execute(begin)
     function(raw, *args)
+
+
+def _run_alone(raw: sqlite3.Connection, statement: str) -> None:
+    raw.execute(statement).fetchall()
 
 
 def _begin_patiently(raw: sqlite3.Connection, begin: str, busy_s: float) -> None:

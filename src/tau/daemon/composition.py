@@ -1,20 +1,21 @@
 """The composition root: which part is given which others. Nothing here starts anything."""
 
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
 
 from tau import __version__
-from tau.api.deps import Services
+from tau.api.deps import House, Services
 from tau.api.errors import install
 from tau.api.gate import Gate
 from tau.api.router import ROUTES
 from tau.core.clock import Clock
-from tau.core.config import ExecutorSettings, RetentionSettings
+from tau.core.config import ExecutorSettings, Loaded, RetentionSettings
+from tau.core.counters import Counters
 from tau.core.crypto import Keyring
 from tau.core.database import Database
 from tau.core.ids import IdFactory
@@ -25,7 +26,11 @@ from tau.daemon.executor import Executor, child_environment, limits
 from tau.daemon.home import has_room
 from tau.daemon.reaper import Reaper
 from tau.daemon.recorder import Recorder
+from tau.daemon.trouble import Trouble
 from tau.services.audit_service import AuditService
+from tau.services.backup_service import BackupService
+from tau.services.cleanup_service import CleanupService
+from tau.services.config_service import ConfigService
 from tau.services.deploy_service import DeployService
 from tau.services.execution_service import ExecutionService
 from tau.services.housekeeping_service import HousekeepingService
@@ -33,12 +38,15 @@ from tau.services.inspection import Inspector
 from tau.services.key_service import KeyService
 from tau.services.lease_service import SELF_FENCE_S, LeaseService
 from tau.services.log_service import LogService
+from tau.services.metrics_service import MetricsService
 from tau.services.pipeline_service import PipelineService
+from tau.services.readiness_service import ReadinessService
 from tau.services.run_plan import Planner
 from tau.services.run_service import RunService
 from tau.services.schedule_service import ScheduleService
 from tau.services.secret_service import SecretService
 from tau.services.status_service import DaemonFacts, StatusService
+from tau.services.store_service import StoreService
 from tau.services.tick_service import TickService
 from tau.services.trace_service import TraceService
 from tau.services.vault import Vault
@@ -62,6 +70,8 @@ class Given:
     sources: Path
     node_id: str
     facts: DaemonFacts
+    loaded: Loaded
+    counters: Counters = field(default_factory=Counters)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +86,15 @@ class Parts:
     reaper: Reaper | None
     ticks: TickService
     vault: Vault
+    troubles: list[Trouble]
 
 
 def compose(given: Given) -> Parts:
     """The parts of one daemon."""
-    execution = ExecutionService(given.db, given.clock, owner=given.node_id, signals=given.signals)
+    counters = given.counters
+    execution = ExecutionService(
+        given.db, given.clock, owner=given.node_id, signals=given.signals, counters=counters
+    )
     recorder = Recorder(execution)
     vault = Vault(given.db, ring=given.keyring, environ=given.environ)
     executor = Executor(
@@ -111,20 +125,33 @@ def compose(given: Given) -> Parts:
         "slots": given.settings.slots,
         "started_at": given.facts.started_at,
     }
-    leases = LeaseService(given.db, given.clock, worker=worker, signals=given.signals)
+    leases = LeaseService(
+        given.db, given.clock, worker=worker, signals=given.signals, counters=counters
+    )
+    housekeeping = HousekeepingService(given.db, given.clock, retention=given.retention)
+    troubles = [*dispatcher.troubles, *recorder.troubles, *executor.troubles]
     return Parts(
         reaper=None if given.db.is_sqlite else Reaper(leases, dispatcher),
-        services=_services(given, dispatcher, vault),
+        services=_services(given, dispatcher, vault, housekeeping, troubles),
         vault=vault,
         execution=execution,
         recorder=recorder,
         dispatcher=dispatcher,
-        housekeeping=HousekeepingService(given.db, given.clock, retention=given.retention),
-        ticks=TickService(given.db, given.clock, given.ids, signals=given.signals),
+        housekeeping=housekeeping,
+        ticks=TickService(
+            given.db, given.clock, given.ids, signals=given.signals, counters=counters
+        ),
+        troubles=troubles,
     )
 
 
-def _services(given: Given, dispatcher: Dispatcher, vault: Vault) -> Services:
+def _services(
+    given: Given,
+    dispatcher: Dispatcher,
+    vault: Vault,
+    housekeeping: HousekeepingService,
+    troubles: Sequence[Trouble],
+) -> Services:
     inspector = Inspector(
         given.worker,
         SourceCache(given.sources),
@@ -136,7 +163,10 @@ def _services(given: Given, dispatcher: Dispatcher, vault: Vault) -> Services:
     return Services(
         schedules=schedules,
         audit=AuditService(given.db),
-        versions=VersionService(given.db, given.clock, given.ids, schedules=schedules),
+        versions=VersionService(
+            given.db, given.clock, given.ids, schedules=schedules, counters=given.counters
+        ),
+        house=_house(given, dispatcher, housekeeping),
         deployments=DeployService(
             given.db, given.clock, given.ids, inspector=inspector, schedules=schedules
         ),
@@ -151,16 +181,43 @@ def _services(given: Given, dispatcher: Dispatcher, vault: Vault) -> Services:
             planner=Planner(default_timeout=given.settings.timeout, vault=vault),
             queue_limit=given.settings.queue_limit,
             slots=dispatcher.places,
+            counters=given.counters,
         ),
         secrets=SecretService(given.db, given.clock, given.ids, vault=vault, node_id=given.node_id),
         status=StatusService(
-            given.db, given.clock, facts=given.facts, busy=lambda: dispatcher.busy
+            given.db,
+            given.clock,
+            facts=given.facts,
+            busy=lambda: dispatcher.busy,
+            troubles=lambda: [told for trouble in troubles if (told := trouble.told)],
         ),
         traces=TraceService(given.db, given.clock),
     )
 
 
-def create_app(services: Services, *, hosts: set[str]) -> FastAPI:
+def _house(given: Given, dispatcher: Dispatcher, housekeeping: HousekeepingService) -> House:
+    return House(
+        backups=BackupService(
+            given.db,
+            given.clock,
+            given.ids,
+            home=Path(given.facts.home),
+            revision=given.facts.revision,
+        ),
+        cleanup=CleanupService(given.db, given.clock, given.ids, housekeeping=housekeeping),
+        config=ConfigService(given.loaded),
+        metrics=MetricsService(
+            given.db,
+            counters=given.counters,
+            slots=given.settings.slots,
+            busy=lambda: dispatcher.busy,
+        ),
+        readiness=ReadinessService(given.db, claims=lambda: dispatcher.claims_runs),
+        store=StoreService(given.db, given.clock, given.ids, revision=given.facts.revision),
+    )
+
+
+def create_app(services: Services, *, hosts: set[str], counters: Counters | None = None) -> FastAPI:
     """The daemon's HTTP application."""
     app = FastAPI(
         title="Tau",
@@ -172,6 +229,6 @@ def create_app(services: Services, *, hosts: set[str]) -> FastAPI:
     )
     app.state.services = services
     app.router.routes.extend(ROUTES)
-    app.add_middleware(Gate, hosts=hosts)
+    app.add_middleware(Gate, hosts=hosts, counters=counters or Counters())
     install(app)
     return app

@@ -22,8 +22,12 @@ def start(
     free_port: bool = False,
     allow_remote: bool = False,
     behind_proxy: bool = False,
+    output: str | None = None,
 ) -> dict[str, Any] | None:
-    """Be the daemon until it is stopped, or start one in the background and say where it is."""
+    """Be the daemon until it is stopped, or start one in the background and say where it is.
+
+    In the foreground `output` is that of its log: a table is text for people.
+    """
     home = find_home()
     given: dict[str, Any] = {
         "host": host,
@@ -32,14 +36,15 @@ def start(
         "behind_proxy": behind_proxy or None,
     }
     given = {key: value for key, value in given.items() if value is not None}
-    settings = config.load(
-        config.find_file(Path.cwd(), os.environ), overrides={"daemon": given} if given else None
-    )
+    overrides: dict[str, Any] = {"daemon": given} if given else {}
+    if output is not None and not daemon:
+        overrides["log"] = {"format": "text" if output == "table" else "json"}
+    loaded = config.read(config.find_file(Path.cwd(), os.environ), overrides=overrides)
     if daemon:
         return _start_in_background(home, given, free_port=free_port)
     from tau.daemon.server import serve
 
-    serve(settings, home, free_port=free_port)
+    serve(loaded, home, free_port=free_port)
     return None
 
 

@@ -60,12 +60,23 @@ class Dispatcher:
         """How many attempts are executing."""
         return len(self._active)
 
+    @property
+    def claims_runs(self) -> bool:
+        """Whether its loops run."""
+        return bool(self._loops) and not any(loop.done() for loop in self._loops)
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        return [self._queue, self._cancels]
+
     async def start(self) -> None:
         """Adopt what an earlier daemon left, then claim."""
         unfinished = await self._execution.unfinished()
         self._executor.forget_all_but([claim for claim, _ in unfinished])
         for claim, offset in unfinished:
-            logger.info("adopting %s, attempt %d", claim.reference, claim.attempt)
+            logger.info(
+                "adopting %s, attempt %d", claim.reference, claim.attempt, extra=_ids(claim)
+            )
             self._follow(claim, self._executor.adopt(claim, offset))
         self._is_open = True
         self._loops = [
@@ -139,7 +150,7 @@ class Dispatcher:
     def _forget(self, claim: Claim, task: asyncio.Task[None]) -> None:
         del self._active[claim.run_id]
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("following %s failed", claim.reference, exc_info=error)
+            logger.error("following %s failed", claim.reference, exc_info=error, extra=_ids(claim))
         self._signals.notify(NEW_WORK)
 
     async def _run(self) -> None:
@@ -217,7 +228,7 @@ class Dispatcher:
         followed = set(self._active) | self.places.runs()
         for claim, offset in await self._execution.unfinished():
             if claim.run_id not in followed:
-                logger.warning("taking up the claim of %s", claim.reference)
+                logger.warning("taking up the claim of %s", claim.reference, extra=_ids(claim))
                 self._follow(claim, self._executor.adopt(claim, offset))
         self._doubts_settled = doubts  # what came meanwhile is asked again
 
@@ -226,3 +237,8 @@ class Dispatcher:
             return self._longest_sleep
         wait = due - self._clock.now() + timedelta(milliseconds=1)
         return min(max(wait.total_seconds(), 0.01), self._longest_sleep)
+
+
+def _ids(claim: Claim) -> dict[str, object]:
+    """What a line of the log is about."""
+    return {"run": claim.reference, "run_id": claim.run_id, "attempt": claim.attempt}

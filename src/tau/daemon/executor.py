@@ -8,6 +8,7 @@ from typing import Any
 
 from tau.core.clock import Clock
 from tau.core.config import ExecutorSettings
+from tau.core.logging import about
 from tau.core.source_cache import SourceCache
 from tau.daemon.recorder import Recorder
 from tau.daemon.trouble import Trouble, patiently
@@ -46,8 +47,13 @@ class Executor:
         self._env = child_environment(settings, environ)
         self._trouble = Trouble(logger, "what attempts need can't be read or written")
 
+    @property
+    def troubles(self) -> list[Trouble]:
+        return [self._trouble]
+
     async def execute(self, claim: Claim) -> None:
         """Run a claimed attempt to its end and record that."""
+        _about(claim)
         try:
             request = await self._request(claim)
         except OSError as error:
@@ -58,6 +64,7 @@ class Executor:
 
     async def adopt(self, claim: Claim, offset: int) -> None:
         """Follow an attempt that an earlier daemon of this home has started."""
+        _about(claim)
         listener = self._listener(claim)
         following = self._worker.adopt(claim.run_id, claim.attempt, listener, offset=offset)
         await self._see_through(claim, listener, following)
@@ -129,6 +136,10 @@ class Executor:
             },
             limits=limits(self._settings, timeout=claim.timeout, leash=self._leash),
         )
+
+
+def _about(claim: Claim) -> None:
+    about(run=claim.reference, run_id=claim.run_id, attempt=claim.attempt)
 
 
 class _Listener:

@@ -64,7 +64,11 @@ class Reaper:
     async def _end_what_was_taken(self) -> None:
         claims = self._dispatcher.claims()
         for run_id in await self._leases.taken(claims):
-            logger.warning("run %s is another daemon's now: its attempt here is ended", run_id)
+            logger.warning(
+                "run %s is another daemon's now: its attempt here is ended",
+                run_id,
+                extra={"run_id": run_id},
+            )
             await self._dispatcher.kill(
                 run_id, RunStatus.CRASHED, "another daemon has taken the run"
             )

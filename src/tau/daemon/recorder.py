@@ -34,6 +34,10 @@ class Recorder:
         self._trouble = Trouble(logger, "what attempts report can't be stored")
         self._lost: dict[tuple[str, int], Exception] = {}
 
+    @property
+    def troubles(self) -> list[Trouble]:
+        return [self._trouble]
+
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="recorder")
 
@@ -85,7 +89,8 @@ class Recorder:
                     await self._store_batch([item])
                 return
             claim = batch[0].report.claim
-            logger.exception("a report of %s is lost", claim.reference)
+            ids = {"run": claim.reference, "run_id": claim.run_id, "attempt": claim.attempt}
+            logger.exception("a report of %s is lost", claim.reference, extra=ids)
             self._lost[claim.run_id, claim.fence] = error
             self._fail(batch[0], error)
             return

@@ -64,6 +64,10 @@ class Scheduler:
         self._schedules = Trouble(logger, "the schedules can't be read")
         self._house = Trouble(logger, "what is old can't be tidied up")
 
+    @property
+    def troubles(self) -> list[Trouble]:
+        return [self._schedules, self._house]
+
     async def start(self) -> None:
         """Catch up what is due already, then go on."""
         self._jobs.start()

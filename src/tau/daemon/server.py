@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 
@@ -17,10 +16,12 @@ from tau import __version__
 from tau.api.gate import local_hosts
 from tau.client.home import Home
 from tau.core.clock import SystemClock
-from tau.core.config import Settings
+from tau.core.config import Loaded, Settings
+from tau.core.counters import Counters
 from tau.core.crypto import KEY_FILE, Keyring
-from tau.core.database import Database, sqlite_url
+from tau.core.database import Database, find_password, sqlite_url
 from tau.core.ids import UlidFactory
+from tau.core.logging import configure
 from tau.core.migrations import upgrade
 from tau.core.signals import Signals
 from tau.daemon.composition import Given, Parts, compose, create_app
@@ -38,17 +39,14 @@ INSPECTION_SLOTS = 4
 CONNECTIONS_PATIENCE_S = 3
 
 
-def serve(settings: Settings, home: Home, *, free_port: bool = False) -> None:
+def serve(loaded: Loaded, home: Home, *, free_port: bool = False) -> None:
     """Be the daemon of this home until a signal ends it.
 
     SIGTERM and SIGINT drain and leave what runs to be adopted, a second one does not wait,
     SIGUSR1 ends what runs. Raises DaemonAlreadyRunning, ConfigurationError, BindRefused, ….
     """
-    logging.basicConfig(
-        level=settings.daemon.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    settings = loaded.settings
+    configure(level=settings.log.level, form=settings.log.format, secrets=_secrets(settings))
     # It warns of jobs that it drops, as it drops a ring of the bell that is still being rung.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     check_bind(settings)
@@ -58,9 +56,15 @@ def serve(settings: Settings, home: Home, *, free_port: bool = False) -> None:
         daemon = settings.daemon
         listener = bind(daemon.host, daemon.port, free_port=free_port)
         with asyncio.Runner(loop_factory=_event_loop) as runner:
-            runner.run(Daemon(settings, daemon_home, listener).run())
+            runner.run(Daemon(loaded, daemon_home, listener).run())
     finally:
         daemon_home.release()
+
+
+def _secrets(settings: Settings) -> list[str | None]:
+    """What the settings hold that no line of the log may tell."""
+    key = settings.auth.api_key
+    return [key.get_secret_value() if key else None, find_password(settings.database.url)]
 
 
 def _event_loop() -> asyncio.AbstractEventLoop:
@@ -124,10 +128,11 @@ class _Server(uvicorn.Server):
 class Daemon:
     """One daemon from start to stop."""
 
-    def __init__(self, settings: Settings, home: DaemonHome, listener: socket.socket) -> None:
-        self._settings, self._home, self._listener = settings, home, listener
+    def __init__(self, loaded: Loaded, home: DaemonHome, listener: socket.socket) -> None:
+        self._loaded, self._home, self._listener = loaded, home, listener
+        self._settings = settings = loaded.settings
         self._clock, self._ids, self._signals = SystemClock(), UlidFactory(), Signals()
-        self._started_at = self._clock.now()
+        self._started_at, self._counters = self._clock.now(), Counters()
         self._db = Database(settings.database.url or sqlite_url(home.store_file))
         self._worker = LocalWorker(
             home.path,
@@ -147,6 +152,8 @@ class Daemon:
             parts = compose(self._given(revision))
             await parts.vault.check_store()
             await self._accept_keys(parts.services.keys)
+            if self._db.is_sqlite and (taken := await parts.execution.take_over()):
+                logger.warning("%d attempts of another home are this one's now", taken)
             parts.recorder.start()
             if parts.reaper is not None:
                 await parts.reaper.start()
@@ -160,16 +167,19 @@ class Daemon:
         scheduler = Scheduler(
             parts.ticks, parts.housekeeping, clock=self._clock, signals=self._signals
         )
+        parts.troubles.extend(scheduler.troubles)
         await scheduler.start()
         daemon = self._settings.daemon
         hosts = local_hosts(self._port, (*daemon.public_hosts, daemon.host))
-        server = self._server(create_app(parts.services, hosts=hosts))
+        app = create_app(parts.services, hosts=hosts, counters=self._counters)
+        server = self._server(app)
         serving = asyncio.create_task(server.serve(sockets=[self._listener]))
         stopping = asyncio.create_task(self._stop.wait())
         self._handle_signals()
         self._announce()
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        parts.services.house.readiness.drain()
         await scheduler.stop()
         await self._wind_down(parts)
         self._signals.close()
@@ -240,6 +250,8 @@ class Daemon:
             keyring=self._keyring(),
             sources=self._home.sources,
             node_id=self._home.node_id(self._ids),
+            loaded=self._loaded,
+            counters=self._counters,
             facts=DaemonFacts(
                 pid=os.getpid(),
                 started_at=self._started_at,

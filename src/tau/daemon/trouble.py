@@ -24,6 +24,13 @@ class Trouble:
         self._kind: type[Exception] | None = None
         self._began = 0.0
 
+    @property
+    def told(self) -> str | None:
+        """What is wrong right now, and for how long; None where nothing is."""
+        if self._kind is None:
+            return None
+        return f"{self._what}, for {time.monotonic() - self._began:.0f} s now"
+
     def met(self, error: Exception) -> None:
         """It failed. An error of another kind than the last one is told as well."""
         if type(error) is self._kind:

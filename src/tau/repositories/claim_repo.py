@@ -225,6 +225,13 @@ class ClaimRepository(Repository[SessionT]):
         """The runs that this owner has claimed and not ended."""
         return list(await self._session.execute(_MINE, {"owner": owner}))
 
+    async def take_over(self: "ClaimRepository[Session]", owner: str) -> int:
+        """Make this owner that of every claim which has not ended; how many were another's."""
+        values = {"owner": owner}
+        others = update(_runs).where(_runs.c.status.in_(ACTIVE), _runs.c.owner != owner)
+        result = await self._session.execute(others.values(values))
+        return result.rowcount if isinstance(result, CursorResult) else 0
+
     async def lock_pipeline(self: "ClaimRepository[Session]", pipeline_id: str) -> None:
         """Claims of one pipeline one after the other; SQLite's write transactions are so anyway."""
         if self._session.get_bind().dialect.name == "postgresql":

@@ -1,11 +1,11 @@
 """The end of a history: which runs are too old or too many, and their removal in small steps."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Table, delete, select, tuple_, update
+from sqlalchemy import ColumnElement, CursorResult, Table, delete, func, select, tuple_, update
 
 from tau.core.database import Session
 from tau.models import Attempt, Event, Pipeline, Run
@@ -62,6 +62,24 @@ class HistoryRepository(Repository[SessionT]):
         query = select(_runs.c.id, _runs.c.pipeline_id, _runs.c.number).where(*where)
         found = await self._session.execute(query.order_by(order).limit(limit))
         return [EndedRun(*row) for row in found]
+
+    async def count_old(
+        self, *, ended_before: datetime, created_before: str
+    ) -> list[tuple[str, int, datetime]]:
+        """Per pipeline: its id, how many of its runs `list_old` tells of, when the first ended."""
+        query = (
+            select(_runs.c.pipeline_id, func.count(), func.min(_runs.c.finished_at))
+            .where(_runs.c.id < created_before, _runs.c.finished_at < ended_before)
+            .group_by(_runs.c.pipeline_id)
+        )
+        return [tuple(row) for row in await self._session.execute(query)]
+
+    async def count_ended(self, run_ids: Collection[str], *, ended_before: datetime) -> int:
+        """How many of these runs ended before a time."""
+        query = select(func.count()).where(
+            _runs.c.id.in_(run_ids), _runs.c.finished_at < ended_before
+        )
+        return int(await self._session.scalar(query) or 0)
 
     async def list_large(self, *, runs: int) -> list[tuple[str, int]]:
         """Pipelines that have kept more runs than that: their ids and newest numbers."""

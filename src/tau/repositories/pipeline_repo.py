@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, func, sele
 
 from tau.core.database import Session
 from tau.models import Pipeline, Run, Schedule, Source, Version
+from tau.models.run import BAD
 from tau.repositories.base import (
     COUNT_LIMIT,
     Page,
@@ -190,6 +191,17 @@ class PipelineRepository(Repository[SessionT]):
             .order_by(Pipeline.name)
         )
         return [Deployed(p, v, r) for p, v, r in await self._session.execute(query)]
+
+    async def list_failing(self, *, limit: int) -> list[str]:
+        """Deployed pipelines whose newest run failed, timed out or crashed, by name."""
+        query = (
+            select(Pipeline.name)
+            .join(Run, and_(Run.pipeline_id == Pipeline.id, Run.number == Pipeline.run_count))
+            .where(self._mine(Pipeline), Pipeline.undeployed_at.is_(None), Run.status.in_(BAD))
+            .order_by(Pipeline.name)
+            .limit(limit)
+        )
+        return list((await self._session.scalars(query)).all())
 
     async def count(self) -> int:
         return int(

@@ -209,6 +209,11 @@ class RunRepository(Repository[SessionT]):
     async def count_queued(self) -> int:
         return int(await self._session.scalar(_COUNT_QUEUED) or 0)
 
+    async def oldest_claimable(self) -> datetime | None:
+        """Since when the first of the queued or retrying runs could have been claimed."""
+        query = select(func.min(Run.available_at)).where(Run.status.in_(CLAIMABLE))
+        return await self._session.scalar(query)
+
     async def list_active(self, owner: str) -> list[Run]:
         """The runs that a daemon has claimed and not ended."""
         query = select(Run).where(Run.owner == owner, Run.status.in_(ACTIVE)).order_by(Run.id)

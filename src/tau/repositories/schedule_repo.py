@@ -72,6 +72,21 @@ class ScheduleRepository(Repository[SessionT]):
         query = select(func.min(Schedule.next_fire_at)).where(Schedule.next_fire_at.is_not(None))
         return await self._session.scalar(query.where(Schedule.id.not_in(but)) if but else query)
 
+    async def list_next(self, *, limit: int) -> tuple[int, list[tuple[str, datetime]]]:
+        """How many schedules of deployed pipelines are on, and the next due: name and time."""
+        query = (
+            select(Pipeline.name, Schedule.next_fire_at)
+            .join(Pipeline, Pipeline.id == Schedule.pipeline_id)
+            .where(
+                self._mine(Schedule),
+                Schedule.next_fire_at.is_not(None),
+                Pipeline.undeployed_at.is_(None),
+            )
+        )
+        total = await self._count(query.with_only_columns(Schedule.id))
+        found = await self._session.execute(query.order_by(Schedule.next_fire_at).limit(limit))
+        return total, [(name, at) for name, at in found if at is not None]
+
     async def lock_due(
         self: "ScheduleRepository[Session]", *, now: datetime, limit: int, but: Sequence[str]
     ) -> list[Scheduled]:

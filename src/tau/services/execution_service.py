@@ -8,9 +8,11 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tau.core.clock import Clock
+from tau.core.counters import Counters
 from tau.core.database import Database, Session
 from tau.core.signals import NEW_WORK, Signals
 from tau.models import Run
@@ -65,11 +67,13 @@ class ExecutionService:
         *,
         owner: str,
         signals: Signals,
+        counters: Counters | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
         self._db, self._clock, self._random = db, clock, random
         self._owner = owner
         self._signals = signals
+        self._counters = counters or Counters()
 
     # --- claiming --------------------------------------------------------------------------
 
@@ -89,6 +93,7 @@ class ExecutionService:
             claimed = await self._claim(session, rows, now)
             for run_id in claimed:
                 self._wake_after(session, run_id)
+        self._counters.attempts += len(claimed)
         return [
             _describe(row, owner=self._owner, fence=claimed[row.id][0], attempt=claimed[row.id][1])
             for row in rows
@@ -120,6 +125,14 @@ class ExecutionService:
                 await claims.lock_pipeline(row.pipeline_id)
                 claimed |= await claims.claim([row.id], owner=self._owner, now=now)
         return claimed
+
+    async def take_over(self) -> int:
+        """Make all claims of the store this daemon's, where it has the store for itself.
+
+        Those of others are of a home that was lost: the store came from a backup.
+        """
+        async with self._db.transaction() as session:
+            return await ClaimRepository(session).take_over(self._owner)
 
     async def unfinished(self) -> list[tuple[Claim, int]]:
         """Attempts that an earlier daemon of this home left, each with its spool's offset."""
@@ -163,7 +176,7 @@ class ExecutionService:
         ended = {_key(report.claim) for report in reports if isinstance(report, Ended)}
         starts = {_key(report.claim): report for report in reports if isinstance(report, Started)}
         async with self._db.transaction() as session:
-            await self._record_events(session, [r for r in reports if isinstance(r, Told)])
+            events = await self._record_events(session, [r for r in reports if isinstance(r, Told)])
             for key, start in starts.items():
                 if key not in ended:
                     await self._record_start(session, start)
@@ -172,6 +185,8 @@ class ExecutionService:
                     await self._record_end(session, report, starts.get(_key(report.claim)))
             for run_id in {report.claim.run_id for report in reports}:
                 self._wake_after(session, run_id)
+        self._counters.batches += 1
+        self._counters.events += events
 
     def _wake_after(self, session: Session, topic: str) -> None:
         session.after_commit(lambda: self._signals.notify(topic))
@@ -182,7 +197,8 @@ class ExecutionService:
         if moved:
             await claims.start_attempt(claim.run_id, claim.attempt, pid=start.pid, now=start.at)
 
-    async def _record_events(self, session: Session, told: Sequence[Told]) -> None:
+    async def _record_events(self, session: Session, told: Sequence[Told]) -> int:
+        """Store the events of all these; how many."""
         claims, rows, counts = ClaimRepository(session), [], []
         for report in told:
             claim = report.claim
@@ -203,6 +219,7 @@ class ExecutionService:
             )
         await claims.add_events(rows)
         await claims.count_told(counts)
+        return len(rows)
 
     async def _record_end(self, session: Session, end: Ended, start: Started | None) -> None:
         claim, record, now = end.claim, end.record, self._clock.now()
@@ -227,6 +244,7 @@ class ExecutionService:
         )
         if not moved:
             return
+        session.after_commit(partial(self._count_end, outcome.status, began, now))
         await claims.end_attempt(
             claim.run_id,
             claim.attempt,
@@ -242,6 +260,12 @@ class ExecutionService:
         )
         if outcome.status is RunStatus.SUCCESS and record.state is not None:
             await self._keep_state(session, claim, record.state, now)
+
+    def _count_end(self, status: RunStatus, began: datetime | None, ended: datetime) -> None:
+        if status.is_final:
+            self._counters.runs[status] += 1
+        if began is not None:
+            self._counters.durations.add(max((ended - began).total_seconds(), 0.0))
 
     async def _keep_state(
         self, session: Session, claim: Claim, state: JsonObject, now: datetime

@@ -5,8 +5,10 @@ write meanwhile waits for one step at most. It may end anywhere and goes on the 
 """
 
 import asyncio
+import math
+import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tau.core.clock import Clock
 from tau.core.config import RetentionSettings
@@ -24,6 +26,11 @@ PAUSE_S = 0.005
 class HousekeepingService:
     def __init__(self, db: Database, clock: Clock, *, retention: RetentionSettings) -> None:
         self._db, self._clock, self._retention = db, clock, retention
+
+    @property
+    def days(self) -> int:
+        """How long runs are kept."""
+        return self._retention.days
 
     async def tidy_up(self) -> None:
         """All of it."""
@@ -46,7 +53,8 @@ class HousekeepingService:
         kept; the numbers of runs go on from the newest one.
         """
         kept: dict[str, set[str]] = {}
-        removed = await self._remove_by_age(kept)
+        ended_before = self._clock.now() - timedelta(days=self._retention.days)
+        removed, _ = await self._remove_by_age(kept, ended_before)
         async with self._db.read() as session:
             large = await HistoryRepository(session).list_large(
                 runs=self._retention.runs_per_pipeline
@@ -56,11 +64,33 @@ class HousekeepingService:
             removed += await self._remove_by_count(pipeline_id, up_to, kept)
         return removed
 
-    async def _remove_by_age(self, kept: dict[str, set[str]]) -> int:
-        ended_before = self._clock.now() - timedelta(days=self._retention.days)
+    async def count_old(self, ended_before: datetime) -> tuple[int, datetime | None]:
+        """How many runs `remove_before` would remove, and when the first of them ended."""
+        count, oldest = 0, None
+        async with self._db.read() as session:
+            history = HistoryRepository(session)
+            found = await history.count_old(
+                ended_before=ended_before, created_before=first_at(ended_before)
+            )
+            for pipeline_id, runs, first in found:
+                kept = await history.list_kept(pipeline_id)
+                count += runs - await history.count_ended(kept, ended_before=ended_before)
+                oldest = min(oldest or first, first)
+        return count, oldest if count else None
+
+    async def remove_before(self, ended_before: datetime, *, until: float) -> tuple[int, bool]:
+        """Remove what ended before a time, until a moment of the monotonic clock (seconds).
+
+        How many, and whether that was all.
+        """
+        return await self._remove_by_age({}, ended_before, until=until)
+
+    async def _remove_by_age(
+        self, kept: dict[str, set[str]], ended_before: datetime, *, until: float = math.inf
+    ) -> tuple[int, bool]:
         created_before = first_at(ended_before)
         removed, after = 0, ""
-        while True:
+        while time.monotonic() < until:
             async with self._db.read() as session:
                 found = await HistoryRepository(session).list_old(
                     ended_before=ended_before,
@@ -68,10 +98,11 @@ class HousekeepingService:
                     after=after,
                     limit=RUNS_AT_ONCE,
                 )
-            if not found:
-                return removed
-            after = found[-1].id
             removed += await self._remove(found, kept)
+            if len(found) < RUNS_AT_ONCE:
+                return removed, True
+            after = found[-1].id
+        return removed, False
 
     async def _remove_by_count(
         self, pipeline_id: str, up_to: int, kept: dict[str, set[str]]

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from tau.core.clock import Clock
+from tau.core.counters import Counters
 from tau.core.database import Database
 from tau.core.signals import NEW_WORK, Signals
 from tau.pipeline.protocol import ExitRecord
@@ -34,11 +35,12 @@ class LeaseService:
         *,
         worker: dict[str, Any],
         signals: Signals,
+        counters: Counters | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
         self._db, self._clock, self._random = db, clock, random
         self._worker = worker
-        self._signals = signals
+        self._signals, self._counters = signals, counters or Counters()
 
     async def renew(self) -> None:
         """Say that this daemon lives. Raises StoreUnavailable."""
@@ -114,6 +116,8 @@ class LeaseService:
                     usage=None,
                 )
                 session.after_commit(lambda: self._wake(lost.id))
+        if taken and status.is_final:
+            self._counters.runs[status] += 1
         return taken
 
     def _wake(self, run_id: str) -> None:

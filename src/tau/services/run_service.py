@@ -4,9 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from tau.core.auth import Actor
 from tau.core.clock import Clock
+from tau.core.counters import Counters
 from tau.core.database import Database, ReadSession, Session
 from tau.core.ids import IdFactory
 from tau.core.signals import CANCEL, NEW_WORK, Signals
@@ -39,11 +41,13 @@ class RunService:
         planner: Planner,
         queue_limit: int,
         slots: Slots | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self._db, self._clock, self._ids = db, clock, ids
         self._signals, self._planner = signals, planner
         self._queue_limit = queue_limit
         self._slots: Slots = NoSlots() if slots is None else slots
+        self._counters = counters or Counters()
 
     # --- asking ----------------------------------------------------------------------------
 
@@ -155,6 +159,8 @@ class RunService:
             self._ids.new(), found, number, request, actor, overlap, now=now, rerun_of=rerun_of
         )
         await runs.add(run)
+        if run.finished_at is not None:
+            session.after_commit(partial(self._counters.runs.update, [run.status]))
         if overlap.policy is OnOverlap.CANCEL_RUNNING:
             for other in overlap.to_cancel:
                 await self._ask_to_end(session, other, f"replaced by {reference(run)}")
@@ -214,6 +220,7 @@ class RunService:
         runs, now = RunRepository(session), self._clock.now()
         if await runs.cancel_pending(run.id, reason=reason, now=now):
             session.after_commit(lambda: self._signals.notify(run.id))
+            session.after_commit(partial(self._counters.runs.update, [RunStatus.CANCELLED]))
         elif await runs.request_cancel(run.id, reason=reason, now=now):
             session.after_commit(lambda: self._signals.notify(CANCEL))
 

@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tau.core.clock import Clock
+from tau.core.counters import LATE, Counters
 from tau.core.database import Database, Session
 from tau.core.ids import IdFactory
 from tau.core.signals import NEW_WORK, Signals
@@ -35,9 +37,11 @@ class TickService:
         *,
         signals: Signals,
         batch: int = BATCH,
+        counters: Counters | None = None,
     ) -> None:
         self._db, self._clock, self._ids = db, clock, ids
         self._signals, self._batch = signals, batch
+        self._counters = counters or Counters()
         self._passed_over: dict[str, datetime] = {}
 
     def _broken(self, now: datetime) -> list[str]:
@@ -83,7 +87,17 @@ class TickService:
             counts = [{"pipeline": key, "count": count} for key, count in numbers.items()]
             await schedules.keep_ticks(runs, moves, counts)
             session.after_commit(lambda: self._signals.notify(NEW_WORK))
+        self._count(runs, now)
         return len(due)
+
+    def _count(self, runs: Sequence[dict[str, Any]], now: datetime) -> None:
+        for run in runs:
+            is_skipped = run["status"] == RunStatus.SKIPPED
+            self._counters.ticks["skipped" if is_skipped else "run"] += 1
+            if is_skipped:
+                self._counters.runs[RunStatus.SKIPPED] += 1
+            elif now - run["scheduled_for"] > LATE:
+                self._counters.late_ticks += 1
 
     async def _decide(
         self,
@@ -147,7 +161,9 @@ class TickService:
         runs, now = RunRepository(session), self._clock.now()
         for run in others:
             reason = "replaced by a newer tick of its schedule"
-            if not await runs.cancel_pending(run.id, reason=reason, now=now):
+            if await runs.cancel_pending(run.id, reason=reason, now=now):
+                session.after_commit(partial(self._counters.runs.update, [RunStatus.CANCELLED]))
+            else:
                 await runs.request_cancel(run.id, reason=reason, now=now)
 
     def _row(

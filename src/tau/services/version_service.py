@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from difflib import unified_diff
+from functools import partial
 from typing import Any
 
 from tau.core.auth import Actor
 from tau.core.clock import Clock
+from tau.core.counters import Counters
 from tau.core.database import Database, ReadSession, Session
 from tau.core.ids import IdFactory
 from tau.errors import VersionNotFound
 from tau.models import Version
+from tau.pipeline.types import RunStatus
 from tau.repositories.audit_repo import AuditRepository
 from tau.repositories.base import encode_cursor
 from tau.repositories.pipeline_repo import Deployed, PipelineRepository
@@ -32,10 +35,16 @@ from tau.services.schedule_service import ScheduleService
 
 class VersionService:
     def __init__(
-        self, db: Database, clock: Clock, ids: IdFactory, *, schedules: ScheduleService
+        self,
+        db: Database,
+        clock: Clock,
+        ids: IdFactory,
+        *,
+        schedules: ScheduleService,
+        counters: Counters | None = None,
     ) -> None:
         self._db, self._clock, self._ids = db, clock, ids
-        self._schedules = schedules
+        self._schedules, self._counters = schedules, counters or Counters()
 
     async def list(self, name: str, *, limit: int, cursor: str | None = None) -> VersionList:
         """The versions of a pipeline, the newest first."""
@@ -168,7 +177,9 @@ class VersionService:
         if writing is not None:
             now, reason = self._clock.now(), f"{pipeline.name} was undeployed"
             for run in pending:
-                await RunRepository(writing).cancel_pending(run.id, reason=reason, now=now)
+                if await RunRepository(writing).cancel_pending(run.id, reason=reason, now=now):
+                    ended = partial(self._counters.runs.update, [RunStatus.CANCELLED])
+                    writing.after_commit(ended)
             await PipelineRepository(writing).undeploy(pipeline, now=now)
             await self._schedules.undeployed(writing, pipeline.id)
             await AuditRepository(writing).add(
