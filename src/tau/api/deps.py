@@ -12,6 +12,7 @@ from tau.core.auth import Actor, Scope
 from tau.errors import KeyMissing, ScopeMissing
 from tau.services.audit_service import AuditService
 from tau.services.deploy_service import DeployService
+from tau.services.environment_service import EnvironmentService
 from tau.services.key_service import KeyService, with_request
 from tau.services.log_service import LogService
 from tau.services.pipeline_service import PipelineService
@@ -28,6 +29,7 @@ class Services:
 
     audit: AuditService
     deployments: DeployService
+    environments: EnvironmentService
     keys: KeyService
     logs: LogService
     pipelines: PipelineService

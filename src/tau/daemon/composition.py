@@ -14,7 +14,7 @@ from tau.api.errors import install
 from tau.api.gate import Gate
 from tau.api.router import ROUTES
 from tau.core.clock import Clock
-from tau.core.config import ExecutorSettings, RetentionSettings
+from tau.core.config import EnvironmentSettings, ExecutorSettings, RetentionSettings
 from tau.core.database import Database
 from tau.core.ids import IdFactory
 from tau.core.signals import Signals
@@ -26,6 +26,7 @@ from tau.daemon.reaper import Reaper
 from tau.daemon.recorder import Recorder
 from tau.services.audit_service import AuditService
 from tau.services.deploy_service import DeployService
+from tau.services.environment_service import EnvironmentService
 from tau.services.execution_service import ExecutionService
 from tau.services.housekeeping_service import HousekeepingService
 from tau.services.inspection import Inspector
@@ -42,6 +43,9 @@ from tau.services.tick_service import TickService
 from tau.services.trace_service import TraceService
 from tau.services.version_service import VersionService
 from tau.workers.base import Worker
+from tau.workers.environments import Environments
+from tau.workers.own_code import OwnCode
+from tau.workers.uv import Uv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,7 @@ class Given:
     worker: Worker
     settings: ExecutorSettings
     retention: RetentionSettings
+    environments: EnvironmentSettings = EnvironmentSettings()
     environ: Mapping[str, str]
     sources: Path
     node_id: str
@@ -72,12 +77,15 @@ class Parts:
     housekeeping: HousekeepingService
     reaper: Reaper | None
     ticks: TickService
+    environments: Environments
 
 
 def compose(given: Given) -> Parts:
     """The parts of one daemon."""
     execution = ExecutionService(given.db, given.clock, owner=given.node_id, signals=given.signals)
     recorder = Recorder(execution)
+    environments = _environments(given)
+    for_users = EnvironmentService(given.db, given.clock, environments, settings=given.environments)
     executor = Executor(
         execution,
         recorder,
@@ -87,6 +95,7 @@ def compose(given: Given) -> Parts:
         settings=given.settings,
         environ=given.environ,
         clock=given.clock,
+        environments=environments,
         leash=None if given.db.is_sqlite else SELF_FENCE_S,
     )
     dispatcher = Dispatcher(
@@ -109,22 +118,37 @@ def compose(given: Given) -> Parts:
     leases = LeaseService(given.db, given.clock, worker=worker, signals=given.signals)
     return Parts(
         reaper=None if given.db.is_sqlite else Reaper(leases, dispatcher),
-        services=_services(given, dispatcher),
+        services=_services(given, dispatcher, environments, for_users),
         execution=execution,
         recorder=recorder,
         dispatcher=dispatcher,
-        housekeeping=HousekeepingService(given.db, given.clock, retention=given.retention),
+        housekeeping=HousekeepingService(
+            given.db, given.clock, retention=given.retention, environments=for_users
+        ),
+        environments=environments,
         ticks=TickService(given.db, given.clock, given.ids, signals=given.signals),
     )
 
 
-def _services(given: Given, dispatcher: Dispatcher) -> Services:
+def _environments(given: Given) -> Environments:
+    home = given.sources.parent
+    uv = Uv(given.environ, timeout=given.environments.build_timeout)
+    return Environments(home / "environments", uv, code=OwnCode(home / "code"))
+
+
+def _services(
+    given: Given,
+    dispatcher: Dispatcher,
+    environments: Environments,
+    for_users: EnvironmentService,
+) -> Services:
     inspector = Inspector(
         given.worker,
         SourceCache(given.sources),
         given.ids,
         limits=limits(given.settings, timeout=given.settings.import_timeout),
         env=child_environment(given.settings, given.environ),
+        environments=environments,
     )
     secrets = SecretService(given.environ)
     schedules = ScheduleService(given.db, given.clock, given.ids, signals=given.signals)
@@ -133,11 +157,17 @@ def _services(given: Given, dispatcher: Dispatcher) -> Services:
         audit=AuditService(given.db),
         versions=VersionService(given.db, given.clock, given.ids, schedules=schedules),
         deployments=DeployService(
-            given.db, given.clock, given.ids, inspector=inspector, schedules=schedules
+            given.db,
+            given.clock,
+            given.ids,
+            inspector=inspector,
+            schedules=schedules,
+            environments=for_users,
         ),
+        environments=for_users,
         keys=KeyService(given.db, given.clock, given.ids),
         logs=LogService(given.db, signals=given.signals),
-        pipelines=PipelineService(given.db, given.clock),
+        pipelines=PipelineService(given.db, given.clock, environments=for_users),
         runs=RunService(
             given.db,
             given.clock,

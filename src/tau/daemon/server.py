@@ -143,6 +143,7 @@ class Daemon:
             revision = await upgrade(self._db)
             await self._worker.start()
             parts = compose(self._given(revision))
+            await parts.environments.start()
             await self._accept_keys(parts.services.keys)
             parts.recorder.start()
             if parts.reaper is not None:
@@ -176,6 +177,7 @@ class Daemon:
         await parts.dispatcher.let_go()
         if parts.reaper is not None:
             await parts.reaper.stop(executes_nothing=idle)
+        await parts.environments.stop()
         await parts.recorder.stop()
         logger.info("stopped")
 
@@ -233,6 +235,7 @@ class Daemon:
             worker=self._worker,
             settings=settings,
             retention=self._settings.retention,
+            environments=self._settings.environments,
             environ=os.environ,
             sources=self._home.sources,
             node_id=self._home.node_id(self._ids),

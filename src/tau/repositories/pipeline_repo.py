@@ -191,6 +191,15 @@ class PipelineRepository(Repository[SessionT]):
         )
         return [Deployed(p, v, r) for p, v, r in await self._session.execute(query)]
 
+    async def list_environments(self) -> list[dict[str, Any]]:
+        """What deployed pipelines say of environments of their own, those of every tenant."""
+        query = (
+            select(Version.spec["environment"])
+            .join(Pipeline, self._current())
+            .where(Pipeline.undeployed_at.is_(None))
+        )
+        return [kept for kept in (await self._session.scalars(query)).all() if kept]
+
     async def count(self) -> int:
         return int(
             await self._session.scalar(
