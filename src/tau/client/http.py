@@ -60,16 +60,20 @@ class Connection:
         url = f"/api/v1{path}"
         return self._repeat(lambda: self._build("GET", url, query=query, timeout=timeout))
 
-    def post(self, path: str, body: JsonObject, *, repeatable: bool = True) -> JsonObject:
+    def post(
+        self, path: str, body: JsonObject, *, repeatable: bool = True, waits_s: float = 0.0
+    ) -> JsonObject:
         """POST /api/v1{path}; a repeat carries the same Idempotency-Key.
 
-        What the daemon would do twice if it were asked twice is not `repeatable`.
+        What the daemon would do twice if it were asked twice is not `repeatable`; `waits_s` is how
+        long it may have to work before it answers.
         """
+        timeout = _timeout(self._answer_timeout_s + waits_s)
         headers = {"Idempotency-Key": os.urandom(16).hex()}
         content = json.dumps(body).encode()
         url = f"/api/v1{path}"
         return self._repeat(
-            lambda: self._build("POST", url, content=content, headers=headers),
+            lambda: self._build("POST", url, content=content, headers=headers, timeout=timeout),
             repeatable=repeatable,
         )
 

@@ -6,7 +6,18 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    select,
+    type_coerce,
+    update,
+)
 
 from tau.core.database import Session
 from tau.models import Pipeline, Run, Schedule, Source, Version
@@ -193,12 +204,14 @@ class PipelineRepository(Repository[SessionT]):
 
     async def list_environments(self) -> list[dict[str, Any]]:
         """What deployed pipelines say of environments of their own, those of every tenant."""
+        says_so = type_coerce(Version.spec, Text).contains('"environment":{')
         query = (
-            select(Version.spec["environment"])
+            select(Version.spec)
             .join(Pipeline, self._current())
-            .where(Pipeline.undeployed_at.is_(None))
+            .where(Pipeline.undeployed_at.is_(None), says_so)
         )
-        return [kept for kept in (await self._session.scalars(query)).all() if kept]
+        specs = (await self._session.scalars(query)).all()
+        return [spec["environment"] for spec in specs if spec.get("environment")]
 
     async def count(self) -> int:
         return int(
