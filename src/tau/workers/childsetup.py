@@ -124,6 +124,7 @@ def _run(*, fresh_interpreter: bool) -> NoReturn:
     orders.next()
     if stage is None or request.interpreter:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until the new image takes it
+        os.set_inheritable(CHANNEL_FD, True)  # a stage was made of it
         command = [*(request.interpreter or _INTERPRETER), str(attempt_dir), str(CHANNEL_FD)]
         os.execve(command[0], command, request.env)  # noqa: S606 - no shell is wanted
     _dump_stacks_on_signal(attempt_dir)
