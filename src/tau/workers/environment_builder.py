@@ -9,6 +9,7 @@ import asyncio
 import fcntl
 import os
 import shutil
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,12 +42,16 @@ class Builder:
 
     async def resolve(self, recipe: Recipe) -> list[str]:
         """What would be installed, as `name==version`. Raises DependencyError."""
-        answer = await self._uv.run(
-            "pip", "compile", "-", "--quiet", "--no-header", "--no-annotate",
-            "--python", recipe.interpreter.path,
-            stdin="\n".join(recipe.requirements), names=recipe.names,
-        )  # fmt: skip
-        lines = (line.strip() for line in answer.splitlines())
+        with tempfile.TemporaryDirectory(prefix="tau-resolve-") as folder:
+            # An earlier result is what uv prefers.
+            result = Path(folder) / "result.txt"
+            result.write_text("\n".join(recipe.of_tau.preferred))
+            await self._uv.run(
+                "pip", "compile", "-", "--quiet", "--no-header", "--no-annotate",
+                "--python", recipe.interpreter.path, "--output-file", str(result),
+                stdin="\n".join(recipe.requirements), names=recipe.names,
+            )  # fmt: skip
+            lines = [line.strip() for line in result.read_text().splitlines()]
         return [line for line in lines if line and not line.startswith(("#", "-"))]
 
     async def build(self, build: Build) -> Environment:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tau.core.script_block import Needs
 from tau.pipeline.protocol import JobRequest
 from tau.workers import environment
-from tau.workers.environment import Environment, Recipe, try_lock
+from tau.workers.environment import Environment, Recipe, TauNeeds, try_lock
 from tau.workers.environment_builder import Build, Builder
 from tau.workers.fresh import IN_USE_FILE
 from tau.workers.interpreters import Interpreters
@@ -30,7 +30,7 @@ class Environments:
         self._folder, self._code = folder, code
         self._interpreters = Interpreters(uv)
         self._builder = Builder(folder, uv)
-        self._of_tau: tuple[str, ...] | None = None
+        self._of_tau: TauNeeds | None = None
         self._builds: dict[str, tuple[Build, asyncio.Task[Environment]]] = {}
         self._users: Counter[str] = Counter()
         self._known: dict[str, Environment] = {}
