@@ -1,5 +1,6 @@
 """Which Python an environment is made with: the daemon's own where it will do, else one of uv's."""
 
+import asyncio
 import os
 import platform
 import sys
@@ -43,20 +44,31 @@ class Interpreters:
         return found
 
     async def _search(self, requires: str) -> Interpreter:
-        wanted = str(SpecifierSet(requires) & LEAST).replace(" ", "")
-        search = ("python", "find", "--no-project", "--system", f"cpython{wanted}")
+        wanted = SpecifierSet(requires) & LEAST
+        if not any(version in wanted for version in _VERSIONS):
+            raise _missing(requires)
+        spec = f"cpython{str(wanted).replace(' ', '')}"
         try:
-            path = (await self._uv.run(*search)).strip()
-            version = (await self._uv.run(*search, "--show-version")).strip()
+            path = await self._uv.run("python", "find", "--no-project", "--system", spec)
         except EnvironmentBuildFailed as error:
             raise _missing(requires) from error
-        return Interpreter(path, version)
+        return await _asked(path.strip())
 
 
 def _own() -> Interpreter:
     # Not the daemon's virtual environment, of whose packages nothing is to be seen.
     base = Path(getattr(sys, "_base_executable", sys.executable))
     return Interpreter(os.path.realpath(base), platform.python_version())
+
+
+async def _asked(path: str) -> Interpreter:
+    """The interpreter at that path, which says its version itself."""
+    program = "import platform; print(platform.python_version())"
+    process = await asyncio.create_subprocess_exec(
+        path, "-I", "-c", program, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await process.communicate()
+    return Interpreter(path, said.decode("ascii").strip())
 
 
 def _missing(requires: str) -> PythonMissing:
