@@ -314,11 +314,13 @@ def test_taus_own_code_is_copied_once_for_each_content(tmp_path: Path) -> None:
     package = tmp_path / "package"
     (package / "workers").mkdir(parents=True)
     (package / "workers" / "fresh.py").write_text("one")
+    (package / "services").mkdir()
     first = OwnCode(tmp_path / "code", package=package).ready()
     assert OwnCode(tmp_path / "code", package=package).ready() == first
     (package / "workers" / "fresh.py").write_text("two")  # an upgrade
     second = OwnCode(tmp_path / "code", package=package).ready()
     assert (first / "tau" / "workers" / "fresh.py").read_text() == "one"
+    assert not (first / "tau" / "services").exists(), "what is the daemon's own stays out"
     assert (second / "tau" / "workers" / "fresh.py").read_text() == "two"
     long_ago = time.time() - 60 * 86_400
     os.utime(first, (long_ago, long_ago))

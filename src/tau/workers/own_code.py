@@ -15,7 +15,13 @@ import tau
 
 ENTRY = "tau/workers/fresh.py"
 KEPT_S = 30 * 86_400.0
-_IGNORED = shutil.ignore_patterns("static", "_alembic", "*.tmp")
+_OF_THE_DAEMON = frozenset(
+    {
+        "_alembic", "ai", "api", "cli", "daemon", "dashboard", "mcp", "models", "repositories",
+        "schemas", "services",
+    }
+)  # fmt: skip
+"""What no child imports: it would need the server's packages, which no environment has."""
 
 
 class OwnCode:
@@ -40,12 +46,15 @@ class OwnCode:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             partial = self._folder / f".{place.name}.{os.getpid()}-{time.time_ns()}"
             # With its times, so that the bytecode beside it stays valid.
-            shutil.copytree(self._package, partial / "tau", ignore=_IGNORED)
+            shutil.copytree(self._package, partial / "tau", ignore=self._left_out)
             try:
                 partial.rename(place)
             except OSError:  # another has made it meanwhile
                 shutil.rmtree(partial)
         return place
+
+    def _left_out(self, folder: str, names: list[str]) -> set[str]:
+        return set(_OF_THE_DAEMON.intersection(names)) if Path(folder) == self._package else set()
 
     def _remove_old(self, *, but: Path) -> None:
         """Of other versions, what nothing was started with for a month; no attempt is as old."""
@@ -57,6 +66,8 @@ class OwnCode:
 def _digest(package: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package)}\0".encode())
-        digest.update(path.read_bytes())
+        inside = path.relative_to(package)
+        if inside.parts[0] not in _OF_THE_DAEMON:
+            digest.update(f"{inside}\0".encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
