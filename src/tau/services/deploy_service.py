@@ -245,7 +245,10 @@ class DeployService:
 
 def _in_environment(answer: DeploymentRead, prepared: Prepared | None) -> DeploymentRead:
     """As it is on this daemon now: no part of what an idempotency key repeats."""
-    return answer.model_copy(update={"environment": prepared.read}) if prepared else answer
+    if prepared is None:
+        return answer
+    told = answer.model_copy(update={"environment": prepared.read})
+    return fitted(told, get="tau list --limit 200")
 
 
 def _command(request: DeploymentCreate) -> str:
