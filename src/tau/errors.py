@@ -321,6 +321,16 @@ class PipelineTooLarge(ValidationError):
     code = "pipeline.too_large"
 
 
+class ScriptBlockInvalid(ValidationError):
+    """The file's block of inline script metadata is wrong."""
+
+    code = "pipeline.invalid_script_block"
+    default_hint = (
+        "Comments from a line `# /// script` to a line `# ///`, TOML with "
+        'dependencies = ["idna>=3"] and requires-python = ">=3.11".'
+    )
+
+
 class ParamsInvalid(ValidationError):
     """The params are not valid."""
 
@@ -354,6 +364,47 @@ class ProgramMissing(DependencyError):
     """A program that this needs is not installed on the daemon's machine."""
 
     code = "dependency.missing_program"
+
+
+class DependencyUnresolvable(DependencyError):
+    """The file's dependencies can't be had together."""
+
+    code = "dependency.unresolvable"
+    default_hint = (
+        "Loosen or mend the versions in the file's `# /// script` block. What Tau itself needs "
+        "in each environment is resolved along with them."
+    )
+
+
+class EnvironmentBuildFailed(DependencyError):
+    """The file's environment could not be built."""
+
+    code = "dependency.build_failed"
+
+
+class PythonMissing(DependencyError):
+    """No installed Python is one that the file asks for."""
+
+    code = "dependency.no_python"
+
+
+class UvMissing(DependencyError):
+    """There is no uv to build the file's environment with."""
+
+    code = "dependency.no_uv"
+    retry: ClassVar[Retry] = "human"
+    default_hint = "pip install uv where the daemon runs, and start the daemon again."
+
+
+class IndexUnreachable(DependencyError):
+    """The package index does not answer."""
+
+    code = "dependency.index_unreachable"
+    retry: ClassVar[Retry] = "after_wait"
+    default_hint = (
+        "The daemon needs the index, or a mirror: uv's own variables (UV_INDEX_URL, "
+        "UV_FIND_LINKS, UV_OFFLINE, …) in its environment are passed on."
+    )
 
 
 # --- 6: security -----------------------------------------------------------------------------

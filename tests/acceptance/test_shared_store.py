@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.fixtures.daemon import DaemonProcess
+from tests.fixtures.environments import local_package, script
 from tests.fixtures.waiting import eventually
 
 Make = Callable[..., DaemonProcess]
@@ -74,6 +75,31 @@ def test_each_tick_fires_once(pair: tuple[DaemonProcess, DaemonProcess]) -> None
         eventually(lambda: len(scheduled()) >= 5, within=20)
         ends = [row["interval_end"] for row in scheduled()]
     assert len(set(ends)) == len(ends)
+
+
+@pytest.mark.timeout(180)
+def test_an_environment_is_built_where_the_run_is(
+    pair: tuple[DaemonProcess, DaemonProcess], tmp_path: Path
+) -> None:
+    first, second = pair
+    source = script(
+        local_package(tmp_path / "package", version="2.5").requirement,
+        body="""
+            @pipeline
+            def where(ctx):
+                import heldup, sys
+                return [heldup.VERSION, sys.prefix]
+        """,
+    )
+    deployed = first.deploy(source, "where.py")
+    assert deployed["environment"]["ready"] is True
+    assert not (second.home / "environments").exists()
+    first.stop()
+    run = second.run("where", wait=30)
+    assert (run["status"], run["attempt"]) == ("success", 1), run
+    version, prefix = run["result"]
+    assert version == "2.5"
+    assert Path(prefix).parent == second.home / "environments"
 
 
 @pytest.mark.timeout(180)

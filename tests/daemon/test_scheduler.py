@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import select
+from tests.fixtures.environments import environment_service
 from tests.fixtures.factories import START, add_pipeline, spec
 from tests.fixtures.waiting import eventually_async
 
@@ -60,7 +61,12 @@ class Ticking:
     def __init__(self, database: Database) -> None:
         self.database, self.clock, self.signals = database, WallClock(), Signals()
         self.ticks = CountedTicks(database, self.clock, UlidFactory(), signals=self.signals)
-        housekeeping = HousekeepingService(database, self.clock, retention=RetentionSettings())
+        housekeeping = HousekeepingService(
+            database,
+            self.clock,
+            retention=RetentionSettings(),
+            environments=environment_service(database, self.clock),
+        )
         self.scheduler = Scheduler(self.ticks, housekeeping, clock=self.clock, signals=self.signals)
 
     async def add_schedule(self) -> None:

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 from tests.faults.faults import Fault, Kind
 from tests.faults.invariants import Invariants
+from tests.fixtures.environments import environment_service, environments_in
 from tests.fixtures.factories import ACTOR, START, line, record, spec
 from tests.fixtures.secrets import empty_vault
 
@@ -95,9 +96,15 @@ class Day:
             ids,
             limits=Limits(timeout_s=1.0),
             env={},
+            environments=environments_in(folder),
         )
         self._deploys = DeployService(
-            database, self.clock, ids, inspector=inspector, schedules=schedules
+            database,
+            self.clock,
+            ids,
+            inspector=inspector,
+            schedules=schedules,
+            environments=environment_service(database, self.clock),
         )
         self._versions = VersionService(database, self.clock, ids, schedules=schedules)
         self._runs = RunService(

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event
+from tests.fixtures.environments import environment_service
 from tests.fixtures.factories import ACTOR, START, add_pipeline, spec
 from tests.fixtures.secrets import empty_vault
 
@@ -54,7 +55,7 @@ class Store:
         self.clock, self.signals, ids = FakeClock(START), Signals(), UlidFactory()
         shared = (self.database, self.clock)
         self.traces = TraceService(*shared)
-        self.pipelines = PipelineService(*shared)
+        self.pipelines = PipelineService(*shared, environments=environment_service(*shared))
         self.execution = ExecutionService(*shared, owner="node", signals=self.signals)
         self.ticks = TickService(*shared, ids, signals=self.signals)
         self.schedules = ScheduleService(*shared, ids, signals=self.signals)
@@ -191,7 +192,10 @@ async def removal(store: Store) -> None:
         RetentionSettings(days=36_500, runs_per_pipeline=2),
         RetentionSettings(days=1),
     ):
-        housekeeping = HousekeepingService(store.database, store.clock, retention=retention)
+        shared = (store.database, store.clock)
+        housekeeping = HousekeepingService(
+            *shared, retention=retention, environments=environment_service(*shared)
+        )
         assert await housekeeping.remove_old_runs() == 1
 
 

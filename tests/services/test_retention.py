@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, insert, select, update
+from tests.fixtures.environments import environment_service
 from tests.fixtures.factories import START, add_pipeline
 
 from tau.core.config import RetentionSettings
@@ -96,7 +97,13 @@ async def add_history(
 
 
 def housekeeping(database: Database, **settings: int) -> HousekeepingService:
-    return HousekeepingService(database, FakeClock(NOW), retention=RetentionSettings(**settings))
+    clock = FakeClock(NOW)
+    return HousekeepingService(
+        database,
+        clock,
+        retention=RetentionSettings(**settings),
+        environments=environment_service(database, clock),
+    )
 
 
 async def numbers(database: Database, name: str = "orders") -> list[int]:

@@ -15,6 +15,7 @@ from tau.services.backup_service import BackupService
 from tau.services.cleanup_service import CleanupService
 from tau.services.config_service import ConfigService
 from tau.services.deploy_service import DeployService
+from tau.services.environment_service import EnvironmentService
 from tau.services.key_service import KeyService, with_request
 from tau.services.log_service import LogService
 from tau.services.metrics_service import MetricsService
@@ -47,6 +48,7 @@ class Services:
 
     audit: AuditService
     deployments: DeployService
+    environments: EnvironmentService
     house: House
     keys: KeyService
     logs: LogService

@@ -7,6 +7,7 @@ from fastapi import Query, Response
 from tau.api.deps import Deployer, IdempotencyKey, Reader, ServicesDep
 from tau.api.routing import keyed_router
 from tau.schemas.base import Change
+from tau.schemas.environment import EnvironmentList
 from tau.schemas.pipeline import (
     CodeRead,
     DeploymentCreate,
@@ -33,6 +34,12 @@ async def deploy(
     if answer.dry_run or not answer.changed:
         response.status_code = 200
     return answer
+
+
+@router.get("/environments")
+async def list_environments(actor: Reader, services: ServicesDep) -> EnvironmentList:
+    """The environments of files that have their own: what is being built, what is there."""
+    return await services.environments.list()
 
 
 @router.get("/pipelines")

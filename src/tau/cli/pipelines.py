@@ -1,6 +1,7 @@
 """What `tau deploy`, `undeploy`, `list`, `show` and `code` do."""
 
 from tau.cli.confirmation import confirmed
+from tau.cli.progress import progress
 from tau.client.client import Client
 from tau.commands.output import Document
 
@@ -9,8 +10,10 @@ def deploy(
     *, file: str, name: str | None, schedule: str | None, dry_run: bool, reason: str | None,
     env: str | None,
 ) -> Document:  # fmt: skip
-    with Client(env=env) as client:
-        return client.deploy(file, name=name, schedule=schedule, dry_run=dry_run, reason=reason)
+    with Client(env=env) as client, progress(file) as show:
+        return client.deploy(
+            file, name=name, schedule=schedule, dry_run=dry_run, reason=reason, on_progress=show
+        )
 
 
 def undeploy(

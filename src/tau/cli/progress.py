@@ -22,9 +22,15 @@ def progress(waited_for: str) -> Iterator[Progress]:
 
 
 def describe(run: Mapping[str, Any]) -> str:
-    """`orders#7 running · extract 1.2 s, 500 rows · transform running`."""
-    steps = [_step(step) for step in run.get("steps", ())]
-    shown = " · ".join([f"{run.get('run', '')} {run.get('status', '')}", *steps])
+    """`orders#7 running · extract 1.2 s, 500 rows · transform running`.
+
+    Of a file whose environment is being built: `flights.py · environment: installing 14 packages`.
+    """
+    if "building" in run:
+        shown = f"{run.get('file', '')} · environment: {run['building']}"
+    else:
+        steps = [_step(step) for step in run.get("steps", ())]
+        shown = " · ".join([f"{run.get('run', '')} {run.get('status', '')}", *steps])
     return "".join(character if character.isprintable() else " " for character in shown)
 
 

@@ -1,12 +1,13 @@
 """`Client`: the commands of `tau` for Python, one method each, answering the daemon's documents."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from tau.client import files, plans, sse, waiting
+from tau.client import building, files, plans, sse, waiting
 from tau.client.connect import find_target
 from tau.client.http import Connection, JsonObject
 from tau.client.store import ConfigCommands, StoreCommands
@@ -69,18 +70,29 @@ class Client:
 
     def deploy(
         self, file: str | Path, *, name: str | None = None, schedule: str | None = None,
-        dry_run: bool = False, reason: str | None = None,
+        dry_run: bool = False, reason: str | None = None, on_progress: Progress | None = None,
     ) -> JsonObject:  # fmt: skip
         """Store a pipeline file as a new version: `{file, sha256, changed, pipelines: […]}`.
 
         The same content again makes no version. `name` and `schedule` (a cron expression, set as
-        `schedule` does) are for a file with one pipeline. Raises FileNotFound, PipelineNotText,
-        PipelineTooLarge, and the `pipeline.*` errors of a file that is not valid.
+        `schedule` does) are for a file with one pipeline. Where the file declares its own
+        dependencies their environment is built first, which may take minutes: `on_progress` is
+        called with `{file, building}`, from a thread of its own. Raises FileNotFound,
+        PipelineNotText, PipelineTooLarge, the `pipeline.*` errors of a file that is not valid, and
+        the `dependency.*` errors of what can't be installed.
         """
-        body: JsonObject = {"file_name": Path(file).name, "source": files.read_source(file)}
+        source = files.read_source(file)
+        body: JsonObject = {"file_name": Path(file).name, "source": source}
         body["origin"] = str(Path(file).absolute())
         body |= _given(name=name, schedule=schedule, reason=reason) | _flag(dry_run=dry_run)
-        return self._connection.post("/deployments", body)
+        if not building.has_own(source):
+            return self._connection.post("/deployments", body)
+        with ExitStack() as stack:
+            if on_progress is not None:
+                stack.enter_context(
+                    building.told(self._connection.target, body["file_name"], on_progress)
+                )
+            return self._connection.post("/deployments", body, waits_s=building.WAIT_S)
 
     def undeploy(
         self, name: str, *, dry_run: bool = False, reason: str | None = None
@@ -151,7 +163,8 @@ class Client:
         elif dry_run or validate_only:
             return plans.plan_file(self.deploy, self._post_run, name, body)
         else:
-            run = self._post_run(plans.only_name(self.deploy(name, reason=reason), name), body)
+            deployment = self.deploy(name, reason=reason, on_progress=on_progress)
+            run = self._post_run(plans.only_name(deployment, name), body)
         if detach or dry_run or validate_only:
             return run
         return self._end_of(run, wait, on_progress=on_progress)

@@ -17,7 +17,13 @@ IMPORT_ERRORS = (
     "pipeline.invalid_option",
     "pipeline.invalid_name",
     "pipeline.invalid_schedule",
+    "pipeline.invalid_script_block",
     "dependency.missing_module",
+    "dependency.unresolvable",
+    "dependency.build_failed",
+    "dependency.no_python",
+    "dependency.no_uv",
+    "dependency.index_unreachable",
 )
 NAME_ERRORS = ("pipeline.not_found", "pipeline.ambiguous")
 
@@ -44,7 +50,10 @@ DEPLOY = Command(
     ),
     output=Output(
         description="What was deployed.",
-        keys=("file", "sha256", "changed", "dry_run", "pipelines", "warnings", "truncated", "next"),
+        keys=(
+            "file", "sha256", "changed", "dry_run", "pipelines", "environment", "warnings",
+            "truncated", "next",
+        ),
     ),
     errors=(*IMPORT_ERRORS, "pipeline.name_override", "idempotency.key_reused"),
     examples=(
@@ -53,7 +62,7 @@ DEPLOY = Command(
         "tau deploy orders.py --schedule '0 6 * * *'",
     ),
     mutating=True,
-)
+)  # fmt: skip
 
 UNDEPLOY = Command(
     name="undeploy",
@@ -105,8 +114,8 @@ SHOW = Command(
     output=Output(
         description="The pipeline.",
         keys=(
-            "name", "version", "description", "tags", "schedule", *_OF_THE_CODE, "runs",
-            "last_run", "truncated", "next",
+            "name", "version", "description", "tags", "schedule", *_OF_THE_CODE, "environment",
+            "runs", "last_run", "truncated", "next",
         ),
     ),
     errors=NAME_ERRORS,

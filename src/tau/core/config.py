@@ -119,6 +119,17 @@ class RetentionSettings(Section):
     runs_per_pipeline: int = Field(default=10_000, ge=1)
 
 
+class EnvironmentSettings(Section):
+    """The environments of files that declare their own dependencies.
+
+    One that no deployed pipeline names is removed `days` after its last use; a step of uv that
+    takes longer than `build_timeout` has failed.
+    """
+
+    days: int = Field(default=7, ge=1, le=36_500)
+    build_timeout: Seconds = 600.0
+
+
 class Settings(BaseSettings):
     """All settings of the daemon."""
 
@@ -133,6 +144,7 @@ class Settings(BaseSettings):
     executor: ExecutorSettings = ExecutorSettings()
     log: LogSettings = LogSettings()
     retention: RetentionSettings = RetentionSettings()
+    environments: EnvironmentSettings = EnvironmentSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -14,7 +14,7 @@ from tau.api.errors import install
 from tau.api.gate import Gate
 from tau.api.router import ROUTES
 from tau.core.clock import Clock
-from tau.core.config import ExecutorSettings, Loaded, RetentionSettings
+from tau.core.config import EnvironmentSettings, ExecutorSettings, Loaded, RetentionSettings
 from tau.core.counters import Counters
 from tau.core.crypto import Keyring
 from tau.core.database import Database
@@ -32,6 +32,7 @@ from tau.services.backup_service import BackupService
 from tau.services.cleanup_service import CleanupService
 from tau.services.config_service import ConfigService
 from tau.services.deploy_service import DeployService
+from tau.services.environment_service import EnvironmentService
 from tau.services.execution_service import ExecutionService
 from tau.services.housekeeping_service import HousekeepingService
 from tau.services.inspection import Inspector
@@ -52,6 +53,9 @@ from tau.services.trace_service import TraceService
 from tau.services.vault import Vault
 from tau.services.version_service import VersionService
 from tau.workers.base import Worker
+from tau.workers.environments import Environments
+from tau.workers.own_code import OwnCode
+from tau.workers.uv import Uv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +69,7 @@ class Given:
     worker: Worker
     settings: ExecutorSettings
     retention: RetentionSettings
+    environments: EnvironmentSettings = EnvironmentSettings()
     environ: Mapping[str, str]
     keyring: Keyring
     sources: Path
@@ -86,6 +91,7 @@ class Parts:
     reaper: Reaper | None
     ticks: TickService
     vault: Vault
+    environments: Environments
     troubles: list[Trouble]
 
 
@@ -97,6 +103,8 @@ def compose(given: Given) -> Parts:
     )
     recorder = Recorder(execution)
     vault = Vault(given.db, ring=given.keyring, environ=given.environ)
+    environments = _environments(given)
+    for_users = EnvironmentService(given.db, given.clock, environments, settings=given.environments)
     executor = Executor(
         execution,
         recorder,
@@ -106,6 +114,7 @@ def compose(given: Given) -> Parts:
         settings=given.settings,
         environ=given.environ,
         clock=given.clock,
+        environments=environments,
         leash=None if given.db.is_sqlite else SELF_FENCE_S,
     )
     dispatcher = Dispatcher(
@@ -128,21 +137,32 @@ def compose(given: Given) -> Parts:
     leases = LeaseService(
         given.db, given.clock, worker=worker, signals=given.signals, counters=counters
     )
-    housekeeping = HousekeepingService(given.db, given.clock, retention=given.retention)
+    housekeeping = HousekeepingService(
+        given.db, given.clock, retention=given.retention, environments=for_users
+    )
     troubles = [*dispatcher.troubles, *recorder.troubles, *executor.troubles]
     return Parts(
         reaper=None if given.db.is_sqlite else Reaper(leases, dispatcher),
-        services=_services(given, dispatcher, vault, housekeeping, troubles),
+        services=_services(
+            given, dispatcher, vault, housekeeping, troubles, environments, for_users
+        ),
         vault=vault,
         execution=execution,
         recorder=recorder,
         dispatcher=dispatcher,
         housekeeping=housekeeping,
+        environments=environments,
         ticks=TickService(
             given.db, given.clock, given.ids, signals=given.signals, counters=counters
         ),
         troubles=troubles,
     )
+
+
+def _environments(given: Given) -> Environments:
+    home = given.sources.parent
+    uv = Uv(given.environ, timeout=given.environments.build_timeout)
+    return Environments(home / "environments", uv, code=OwnCode(home / "code"))
 
 
 def _services(
@@ -151,6 +171,8 @@ def _services(
     vault: Vault,
     housekeeping: HousekeepingService,
     troubles: Sequence[Trouble],
+    environments: Environments,
+    for_users: EnvironmentService,
 ) -> Services:
     inspector = Inspector(
         given.worker,
@@ -158,6 +180,7 @@ def _services(
         given.ids,
         limits=limits(given.settings, timeout=given.settings.import_timeout),
         env=child_environment(given.settings, given.environ),
+        environments=environments,
     )
     schedules = ScheduleService(given.db, given.clock, given.ids, signals=given.signals)
     return Services(
@@ -168,11 +191,17 @@ def _services(
         ),
         house=_house(given, dispatcher, housekeeping),
         deployments=DeployService(
-            given.db, given.clock, given.ids, inspector=inspector, schedules=schedules
+            given.db,
+            given.clock,
+            given.ids,
+            inspector=inspector,
+            schedules=schedules,
+            environments=for_users,
         ),
+        environments=for_users,
         keys=KeyService(given.db, given.clock, given.ids),
         logs=LogService(given.db, signals=given.signals),
-        pipelines=PipelineService(given.db, given.clock),
+        pipelines=PipelineService(given.db, given.clock, environments=for_users),
         runs=RunService(
             given.db,
             given.clock,

@@ -1,23 +1,26 @@
 """Executes claims: prepares the request, follows the attempt, records what it tells and its end."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from tau.core.clock import Clock
 from tau.core.config import ExecutorSettings
 from tau.core.logging import about
+from tau.core.script_block import Needs
 from tau.core.source_cache import SourceCache
 from tau.daemon.recorder import Recorder
 from tau.daemon.trouble import Trouble, patiently
-from tau.errors import RequestInvalid
+from tau.errors import DependencyError, RequestInvalid
 from tau.pipeline.protocol import ExitRecord, JobRequest, Limits
 from tau.services.execution_service import Ended, ExecutionService, Started, Told
 from tau.services.outcome import Claim, crash
 from tau.services.vault import Vault
 from tau.workers.base import Answer, AttemptLost, AttemptUnknown, LaunchRefused, Worker
+from tau.workers.environments import Environments
 
 logger = logging.getLogger("tau.executor")
 
@@ -39,9 +42,12 @@ class Executor:
         settings: ExecutorSettings,
         environ: Mapping[str, str],
         clock: Clock,
+        environments: Environments,
         leash: float | None = None,
     ) -> None:
         self._execution, self._recorder, self._worker = execution, recorder, worker
+        self._environments = environments
+        self._preparing: dict[str, asyncio.Task[JobRequest]] = {}
         self._cache, self._vault, self._clock = cache, vault, clock
         self._settings, self._leash = settings, leash
         self._env = child_environment(settings, environ)
@@ -52,15 +58,49 @@ class Executor:
         return [self._trouble]
 
     async def execute(self, claim: Claim) -> None:
-        """Run a claimed attempt to its end and record that."""
+        """Run a claimed attempt to its end and record that.
+
+        Where its environment is not here yet it is built first, which is no part of the attempt:
+        if that fails, the run is queued again as for any launch that did not come about.
+        """
         _about(claim)
+        with contextlib.ExitStack() as stack:
+            try:
+                request = await self._request(claim)
+                needs = Needs.of_spec(claim.spec)
+                if needs is not None:
+                    request = await self._unless_killed(claim, self._enter(request, needs, stack))
+            except OSError as error:
+                await self._refused(claim, f"its source can't be written: {error}")
+                return
+            except (DependencyError, LaunchRefused) as error:
+                await self._refused(claim, str(error))
+                return
+            listener = self._listener(claim)
+            await self._see_through(claim, listener, self._worker.run(request, listener))
+
+    async def _enter(
+        self, request: JobRequest, needs: Needs, stack: contextlib.ExitStack
+    ) -> JobRequest:
+        """The request in its environment, which stays until the stack is left."""
+        recipe = await self._environments.recipe(needs)
+        stack.enter_context(self._environments.used(recipe))
+        return await self._environments.enter(request, await self._environments.get(recipe))
+
+    async def _unless_killed(
+        self, claim: Claim, preparing: Coroutine[Any, Any, JobRequest]
+    ) -> JobRequest:
+        """What comes of it. Raises LaunchRefused where the attempt is to end before it began."""
+        task = asyncio.create_task(preparing, name=f"environment of {claim.reference}")
+        self._preparing[claim.run_id] = task
         try:
-            request = await self._request(claim)
-        except OSError as error:
-            await self._refused(claim, f"its source can't be written: {error}")
-            return
-        listener = self._listener(claim)
-        await self._see_through(claim, listener, self._worker.run(request, listener))
+            await asyncio.wait({task})
+            if task.cancelled():
+                raise LaunchRefused("it was to end while its environment was being built")
+            return task.result()
+        finally:
+            task.cancel()
+            del self._preparing[claim.run_id]
 
     async def adopt(self, claim: Claim, offset: int) -> None:
         """Follow an attempt that an earlier daemon of this home has started."""
@@ -78,6 +118,10 @@ class Executor:
         self._worker.renew()
 
     async def kill(self, claim: Claim, *, status: str, reason: str) -> None:
+        preparing = self._preparing.get(claim.run_id)
+        if preparing is not None:
+            preparing.cancel()
+            return
         await self._worker.kill(claim.run_id, claim.attempt, status=status, reason=reason)
 
     async def _see_through(

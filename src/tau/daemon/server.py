@@ -151,6 +151,7 @@ class Daemon:
             await self._worker.start()
             parts = compose(self._given(revision))
             await parts.vault.check_store()
+            await parts.environments.start()
             await self._accept_keys(parts.services.keys)
             if self._db.is_sqlite and (taken := await parts.execution.take_over()):
                 logger.warning("%d attempts of another home are this one's now", taken)
@@ -189,6 +190,7 @@ class Daemon:
         await parts.dispatcher.let_go()
         if parts.reaper is not None:
             await parts.reaper.stop(executes_nothing=idle)
+        await parts.environments.stop()
         await parts.recorder.stop()
         logger.info("stopped")
 
@@ -246,6 +248,7 @@ class Daemon:
             worker=self._worker,
             settings=settings,
             retention=self._settings.retention,
+            environments=self._settings.environments,
             environ=os.environ,
             keyring=self._keyring(),
             sources=self._home.sources,

@@ -75,16 +75,21 @@ def load_file(path: Path, file_name: str, *, origin: str | None = None) -> Loade
     module that the file, or a library, may want to import. Its `__file__` is `origin`, the path
     that the file came from, or else `path`.
     """
-    text = _read(path, file_name)
-    lines = io.StringIO(text, newline=None).read().split("\n")
-    linecache.cache[file_name] = (len(text), None, [f"{line}\n" for line in lines], file_name)
-    code = _compile(text, file_name)
+    code = check_source(path, file_name)
     module = _make_module(origin or str(path), file_name)
     _execute(code, module, file_name)
     declared = getattr(module, REGISTRY_NAME, [])
     pipelines = [LoadedPipeline(spec, function) for spec, function in declared]
     _check(pipelines, module, file_name)
     return LoadedFile(module, pipelines)
+
+
+def check_source(path: Path, file_name: str) -> CodeType:
+    """The file's code, compiled. Raises LoadFailed where it is no text or no Python."""
+    text = _read(path, file_name)
+    lines = io.StringIO(text, newline=None).read().split("\n")
+    linecache.cache[file_name] = (len(text), None, [f"{line}\n" for line in lines], file_name)
+    return _compile(text, file_name)
 
 
 def _read(path: Path, file_name: str) -> str:
@@ -188,8 +193,8 @@ def _missing_failure(
     if name != package and _is_installed(package):
         message = f"the installed package {package!r} has no module {name!r}"
     hint = (
-        f"Install {package!r} where the daemon runs, or, if it is a file of yours, put its code "
-        "into this one: a pipeline is a single file."
+        f"Name {package!r} in the file's own dependencies (`# /// script`, PEP 723), or install "
+        "it where the daemon runs; if it is a file of yours, put its code into this one."
     )
     return _failed(
         ModuleMissing,

@@ -95,7 +95,9 @@ class Limits:
 class JobRequest:
     """What the supervisor is told in `request.json` of the attempt's directory.
 
-    `kind` is "run" (call one pipeline) or "inspect" (import the file, answer its pipelines).
+    `kind` is "run" (call one pipeline), "inspect" (import the file, answer its pipelines) or
+    "outline" (read what it declares without importing it: what it imports may not be there).
+    `interpreter` is the command that user code gets an interpreter of its own by, empty for Tau's.
     `origin` is the path the file was deployed from, the module's `__file__`.
     `facts` are the context's: run_number, trigger, last_successful_run, interval_start,
     interval_end (ISO 8601 or None). `control_socket` None means that nobody is to be attached to.
@@ -114,6 +116,7 @@ class JobRequest:
     env: dict[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     control_socket: str | None = None
+    interpreter: tuple[str, ...] = ()
     version: int = PROTOCOL_VERSION
 
     def write(self, attempt_dir: Path) -> None:

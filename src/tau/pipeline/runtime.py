@@ -28,7 +28,7 @@ from tau.pipeline.channel import SocketChannel
 from tau.pipeline.context import RunFacts
 from tau.pipeline.failure import describe
 from tau.pipeline.invoke import Ending
-from tau.pipeline.loader import LoadedPipeline, LoadFailed, load_file
+from tau.pipeline.loader import LoadedPipeline, LoadFailed, check_source, load_file
 from tau.pipeline.protocol import OUTCOME_FILE, PROTOCOL_VERSION, JobRequest, JsonObject
 from tau.pipeline.recorder import STDERR_FD, Recorder
 from tau.pipeline.types import EventKind
@@ -127,6 +127,8 @@ def _main(stage: Stage, request: JobRequest, attempt_dir: Path) -> int:
 
 def _execute(request: JobRequest, channel: SocketChannel, recorder: Recorder) -> JsonObject:
     try:
+        if request.kind == "outline":
+            return recorder.event(EventKind.RESULT, value={"pipelines": _outline(request)})
         loaded = load_file(Path(request.source_path), request.file_name, origin=request.origin)
         if request.kind == "inspect":
             needs = {"secrets": _secret_names(Path(request.source_path))}
@@ -138,6 +140,13 @@ def _execute(request: JobRequest, channel: SocketChannel, recorder: Recorder) ->
     except BaseException as error:
         failure = describe(error, request.file_name)
         return recorder.event(EventKind.FAILURE, failure=failure)
+
+
+def _outline(request: JobRequest) -> list[JsonObject]:
+    from tau.pipeline.outline import outline
+
+    check_source(Path(request.source_path), request.file_name)
+    return outline(Path(request.source_path))
 
 
 def _secret_names(path: Path) -> list[str]:

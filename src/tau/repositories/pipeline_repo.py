@@ -6,7 +6,18 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, Select, Table, and_, bindparam, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    select,
+    type_coerce,
+    update,
+)
 
 from tau.core.database import Session
 from tau.models import Pipeline, Run, Schedule, Source, Version
@@ -202,6 +213,17 @@ class PipelineRepository(Repository[SessionT]):
             .limit(limit)
         )
         return list((await self._session.scalars(query)).all())
+
+    async def list_environments(self) -> list[dict[str, Any]]:
+        """What deployed pipelines say of environments of their own, those of every tenant."""
+        says_so = type_coerce(Version.spec, Text).contains('"environment":{')
+        query = (
+            select(Version.spec)
+            .join(Pipeline, self._current())
+            .where(Pipeline.undeployed_at.is_(None), says_so)
+        )
+        specs = (await self._session.scalars(query)).all()
+        return [spec["environment"] for spec in specs if spec.get("environment")]
 
     async def count(self) -> int:
         return int(

@@ -13,6 +13,7 @@ from tau.schemas.base import (
     Reason,
     UtcTime,
 )
+from tau.schemas.environment import EnvironmentRead
 from tau.schemas.run import RequestedBy
 from tau.schemas.schedule import ScheduleRead
 
@@ -52,6 +53,7 @@ class DeploymentRead(Output):
     changed: bool
     dry_run: bool
     pipelines: list[DeployedRead]
+    environment: EnvironmentRead | None = None
     warnings: list[NamedWarning] | None = None
     truncated: list[Cut] | None = None
     next: list[str] | None = None
@@ -121,6 +123,7 @@ class PipelineRead(Output):
     on_overlap: str
     params: Any | None = None
     secrets: list[str] | None = None
+    environment: EnvironmentRead | None = None
     deployed_at: UtcTime
     deployed_by: RequestedBy
     runs: int

@@ -9,8 +9,10 @@ from tau.core.auth import Actor
 from tau.core.clock import Clock
 from tau.core.database import Database, ReadSession, Session
 from tau.core.ids import IdFactory
+from tau.core.script_block import read_needs
 from tau.core.source_cache import sha256_of
 from tau.errors import (
+    DependencyError,
     PipelineInvalidSchedule,
     PipelineNameOverride,
     PipelineNotText,
@@ -24,6 +26,7 @@ from tau.schedule.ticks import TickSpecError
 from tau.schemas.base import NamedWarning
 from tau.schemas.pipeline import DeployedRead, DeploymentCreate, DeploymentRead
 from tau.services.budget import fitted
+from tau.services.environment_service import EnvironmentService, Prepared
 from tau.services.idempotency import once, request_digest
 from tau.services.inspection import Inspector
 from tau.services.schedule_service import ScheduleService
@@ -56,9 +59,11 @@ class DeployService:
         *,
         inspector: Inspector,
         schedules: ScheduleService,
+        environments: EnvironmentService,
     ) -> None:
         self._db, self._clock, self._ids = db, clock, ids
         self._inspector, self._schedules = inspector, schedules
+        self._environments = environments
 
     async def deploy(
         self, request: DeploymentCreate, actor: Actor, *, idempotency_key: str | None = None
@@ -69,7 +74,10 @@ class DeployService:
         """
         file_name = PurePath(request.file_name).name
         _check_text(file_name, request.source)
-        specs = await self._inspector.inspect(file_name, request.source, origin=request.origin)
+        prepared = await self._prepare(request, file_name)
+        if prepared is not None and prepared.environment is None:
+            return await self._outline(request, file_name, prepared)
+        specs = await self._inspect(request, file_name, prepared)
         if request.name is not None:
             specs = [_renamed(specs, request.name, file_name)]
         if request.schedule is not None and len(specs) != 1:
@@ -78,9 +86,10 @@ class DeployService:
             _check_schedule(spec, file_name)
         if request.dry_run:
             async with self._db.read() as session:
-                return await self._describe(session, request, file_name, specs)
+                answer = await self._describe(session, request, file_name, specs)
+            return _in_environment(answer, prepared)
         async with self._db.transaction() as session:
-            return await once(
+            answer = await once(
                 session,
                 idempotency_key,
                 digest=request_digest("deployments", request),
@@ -88,6 +97,51 @@ class DeployService:
                 produce=lambda: self._store(session, request, file_name, specs, actor),
                 answer_type=DeploymentRead,
             )
+        return _in_environment(answer, prepared)
+
+    async def _prepare(self, request: DeploymentCreate, file_name: str) -> Prepared | None:
+        """The file's own environment, if it asks for one; the error says what to do with it."""
+        needs = read_needs(request.source, file_name)
+        if needs is None:
+            return None
+        try:
+            return await self._environments.prepare(needs, dry_run=request.dry_run)
+        except DependencyError as error:
+            error.message = f"{file_name}: {error.message}"
+            error.details = {"file": file_name} | error.details
+            error.next = error.next or [_command(request)]
+            raise
+
+    async def _inspect(
+        self, request: DeploymentCreate, file_name: str, prepared: Prepared | None
+    ) -> list[JsonObject]:
+        specs = await self._inspector.inspect(
+            file_name,
+            request.source,
+            origin=request.origin,
+            environment=prepared.environment if prepared else None,
+        )
+        kept = {"environment": prepared.needs.to_dict()} if prepared else {}
+        return [spec | kept for spec in specs]
+
+    async def _outline(
+        self, request: DeploymentCreate, file_name: str, prepared: Prepared
+    ) -> DeploymentRead:
+        """What can be said of a file whose environment a dry run does not build."""
+        outlines = await self._inspector.outline(file_name, request.source)
+        if request.name is not None:
+            outlines = [_renamed(outlines, request.name, file_name)]
+        sha256 = sha256_of(request.source)
+        async with self._db.read() as session:
+            plans = [await _plan(session, outline, sha256, file_name) for outline in outlines]
+        answer = self._answer(request, file_name, sha256, plans)
+        warning = NamedWarning(
+            code="environment.not_built",
+            message=f"A dry run builds no environment: the dependencies of {file_name} were "
+            "resolved, but its imports, options and schedule are checked only at deploy.",
+        )
+        warned = answer.model_copy(update={"warnings": [*(answer.warnings or ()), warning]})
+        return _in_environment(warned, prepared)
 
     async def _describe(
         self,
@@ -187,6 +241,14 @@ class DeployService:
             next=[_command(request)] if request.dry_run else follow,
         )
         return fitted(answer, get="tau list --limit 200")
+
+
+def _in_environment(answer: DeploymentRead, prepared: Prepared | None) -> DeploymentRead:
+    """As it is on this daemon now: no part of what an idempotency key repeats."""
+    if prepared is None:
+        return answer
+    told = answer.model_copy(update={"environment": prepared.read})
+    return fitted(told, get="tau list --limit 200")
 
 
 def _command(request: DeploymentCreate) -> str:

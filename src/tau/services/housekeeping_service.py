@@ -1,4 +1,5 @@
-"""What the daemon tidies up by itself: request keys that have served, and runs of long ago.
+"""What the daemon tidies up by itself: request keys that have served, runs of long ago, and
+environments that nobody needs.
 
 Removal goes in steps of a few milliseconds each with a pause after it, so that whoever wants to
 write meanwhile waits for one step at most. It may end anywhere and goes on the next time.
@@ -16,6 +17,7 @@ from tau.core.database import Database
 from tau.core.ids import first_at
 from tau.repositories.history_repo import EndedRun, HistoryRepository
 from tau.repositories.idempotency_repo import IdempotencyRepository
+from tau.services.environment_service import EnvironmentService
 
 RUNS_AT_ONCE = 100
 EVENTS_AT_ONCE = 500
@@ -24,8 +26,16 @@ PAUSE_S = 0.005
 
 
 class HousekeepingService:
-    def __init__(self, db: Database, clock: Clock, *, retention: RetentionSettings) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        *,
+        retention: RetentionSettings,
+        environments: EnvironmentService,
+    ) -> None:
         self._db, self._clock, self._retention = db, clock, retention
+        self._environments = environments
 
     @property
     def days(self) -> int:
@@ -36,6 +46,7 @@ class HousekeepingService:
         """All of it."""
         await self.forget_old_keys()
         await self.remove_old_runs()
+        await self._environments.remove_unused()
 
     async def forget_old_keys(self) -> None:
         """Drop idempotency keys that have served their day."""

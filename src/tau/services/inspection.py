@@ -10,6 +10,8 @@ from tau.errors import CATALOGUE, PipelineImportCrashed, PipelineImportTimeout, 
 from tau.pipeline.protocol import ExitRecord, JobRequest, JsonObject, Limits
 from tau.pipeline.types import RunStatus
 from tau.workers.base import Answer, AttemptLost, LaunchRefused, Worker
+from tau.workers.environment import Environment
+from tau.workers.environments import Environments
 
 
 class _Silent:
@@ -39,14 +41,36 @@ class Inspector:
         *,
         limits: Limits,
         env: dict[str, str],
+        environments: Environments,
     ) -> None:
         self._worker, self._cache, self._ids = worker, cache, ids
+        self._environments = environments
         self._limits, self._env = limits, env
 
-    async def inspect(self, file_name: str, source: str, *, origin: str | None) -> list[JsonObject]:
-        """The specs of the file's pipelines. Raises a TauError with `file` and `line`."""
-        request = JobRequest(
-            kind="inspect",
+    async def inspect(
+        self,
+        file_name: str,
+        source: str,
+        *,
+        origin: str | None,
+        environment: Environment | None = None,
+    ) -> list[JsonObject]:
+        """The specs of the file's pipelines, imported in its environment where it has its own.
+
+        Raises a TauError with `file` and `line`.
+        """
+        request = self._request("inspect", file_name, source, origin=origin)
+        if environment is not None:
+            request = await self._environments.enter(request, environment)
+        return await self._pipelines(request)
+
+    async def outline(self, file_name: str, source: str) -> list[JsonObject]:
+        """`{name, line}` of the file's pipelines, read and not imported. Raises a TauError."""
+        return await self._pipelines(self._request("outline", file_name, source, origin=None))
+
+    def _request(self, kind: str, file_name: str, source: str, *, origin: str | None) -> JobRequest:
+        return JobRequest(
+            kind=kind,
             run_id=f"inspect-{self._ids.new()}",
             attempt=1,
             fence=1,
@@ -56,6 +80,9 @@ class Inspector:
             env=self._env,
             limits=self._limits,
         )
+
+    async def _pipelines(self, request: JobRequest) -> list[JsonObject]:
+        file_name = request.file_name
         try:
             record = await self._worker.run(request, _Silent())
         except (LaunchRefused, AttemptLost) as error:

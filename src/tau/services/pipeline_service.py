@@ -23,13 +23,15 @@ from tau.schemas.pipeline import (
 )
 from tau.schemas.run import RequestedBy
 from tau.services.budget import fit_rows, fitted, shorten
+from tau.services.environment_service import EnvironmentService
 from tau.services.lookup import get_pipeline
 from tau.services.schedule_view import describe, read_schedule, summary
 
 
 class PipelineService:
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, *, environments: EnvironmentService) -> None:
         self._db, self._clock = db, clock
+        self._environments = environments
 
     async def list(
         self,
@@ -73,6 +75,7 @@ class PipelineService:
             success = await runs.last_success_start(found.pipeline.id)
             schedule = await ScheduleRepository(session).find(found.pipeline.id)
         read = _read(found, last, schedule, now=self._clock.now(), success=success)
+        read.environment = await self._environments.read(found.version.spec, full=full)
         get = f"tau code {read.name}" if full else f"tau show {read.name} --full"
         return fitted(read, full=full, get=get)
 

@@ -24,6 +24,7 @@ CHANNEL_FD = 3
 NOTHING_TO_DO, FAILED_SETUP = 0, 71
 """The exit codes of a child that was given no attempt, and of one that failed to get ready."""
 
+_INTERPRETER = (sys.executable, "-P", "-m", __name__)
 _END_OF_WORD = b"\0"
 _READ_BYTES = 8192
 
@@ -121,10 +122,11 @@ def _run(*, fresh_interpreter: bool) -> NoReturn:
     _enter(request.env, attempt_dir)
     _limit(request.limits)
     orders.next()
-    if stage is None:
+    if stage is None or request.interpreter:
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # until the new image takes it
-        command = [sys.executable, "-P", "-m", __name__, str(attempt_dir), str(CHANNEL_FD)]
-        os.execve(sys.executable, command, request.env)  # noqa: S606 - no shell is wanted
+        os.set_inheritable(CHANNEL_FD, True)  # a stage was made of it
+        command = [*(request.interpreter or _INTERPRETER), str(attempt_dir), str(CHANNEL_FD)]
+        os.execve(command[0], command, request.env)  # noqa: S606 - no shell is wanted
     _dump_stacks_on_signal(attempt_dir)
     runtime.execute(stage, request, attempt_dir)
 
