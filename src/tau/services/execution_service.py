@@ -110,6 +110,7 @@ class ExecutionService:
             await claims.lock_pipeline(run.pipeline_id)
         if not await claims.claim([run.id], owner=self._owner, now=now):
             return None
+        session.after_commit(self._count_start)
         row = await claims.get_claimed(run.id)
         return _describe(row, owner=self._owner, fence=row.fence, attempt=row.attempt)
 
@@ -260,6 +261,9 @@ class ExecutionService:
         )
         if outcome.status is RunStatus.SUCCESS and record.state is not None:
             await self._keep_state(session, claim, record.state, now)
+
+    def _count_start(self) -> None:
+        self._counters.attempts += 1
 
     def _count_end(self, status: RunStatus, began: datetime | None, ended: datetime) -> None:
         if status.is_final:
