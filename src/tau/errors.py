@@ -2,10 +2,10 @@
 
 TauError
 ├── UnexpectedError            internal.error
-├── ConfigurationError         config.* usage.* request.* store.newer_than_code
+├── ConfigurationError         config.* usage.* request.* store.newer_than_code notify.*
 ├── ValidationError            pipeline.* params.* (what the user wrote is wrong)
 ├── DependencyError            dependency.*
-├── SecurityError              auth.* security.*
+├── SecurityError              auth.* security.* webhook.url_refused
 ├── UnavailableError           daemon.* store.unavailable
 ├── NotFoundError              *.not_found
 ├── ConflictError              *.ambiguous idempotency.* daemon.already_running
@@ -148,6 +148,17 @@ class EnvironmentUnknown(ConfigurationError):
     """No such environment in environments.toml."""
 
     code = "config.unknown_environment"
+
+
+class NotifyNotConfigured(ConfigurationError):
+    """No service is named in [notify]."""
+
+    code = "notify.not_configured"
+    http_status = 409
+    default_hint = (
+        'Put urls = ["slack://…"] under [notify] in tau.toml and start taud again; '
+        "https://github.com/caronc/apprise lists the services."
+    )
 
 
 class UsageError(TauError):
@@ -333,6 +344,12 @@ class ModuleMissing(DependencyError):
     code = "dependency.missing_module"
 
 
+class ExtraMissing(DependencyError):
+    """A setting needs an extra of Tau that is not installed."""
+
+    code = "dependency.missing_extra"
+
+
 # --- 6: security -----------------------------------------------------------------------------
 
 
@@ -393,6 +410,14 @@ class BindRefused(SecurityError):
     code = "security.bind_refused"
     exit_code = ExitCode.CONFIGURATION
     default_hint = "Pass --allow-remote, and --behind-proxy or a TLS certificate with it."
+
+
+class WebhookUrlRefused(SecurityError):
+    """The URL is none that a webhook may have."""
+
+    code = "webhook.url_refused"
+    http_status = 422
+    retry: ClassVar[Retry] = "after_fix"
 
 
 class ConfirmationRequired(SecurityError):
@@ -476,6 +501,12 @@ class KeyNotFound(NotFoundError):
     """No such API key."""
 
     code = "key.not_found"
+
+
+class WebhookNotFound(NotFoundError):
+    """No such webhook."""
+
+    code = "webhook.not_found"
 
 
 class FileNotFound(NotFoundError):

@@ -28,6 +28,11 @@ COMMANDS = {
     "keys list": ["keys"],
     "keys create": ["keys", "create", "ci", "--scope", "read"],
     "keys revoke": ["keys", "revoke", "k1", "--yes"],
+    "webhooks": ["webhooks"],
+    "webhook add": ["webhook", "add", "https://hooks.example.com/tau"],
+    "webhook delete": ["webhook", "delete", "w1", "--yes"],
+    "webhook test": ["webhook", "test", "w1"],
+    "notify test": ["notify", "test"],
     "audit": ["audit"],
     "status": ["status"],
 }

@@ -1,6 +1,6 @@
 """All routes of the API, and the allow-list of those that need no key."""
 
-from tau.api import keys, pipelines, runs, schedules, system
+from tau.api import keys, pipelines, runs, schedules, system, webhooks
 
 PARTS = (
     system.router,
@@ -8,6 +8,7 @@ PARTS = (
     runs.router,
     schedules.router,
     keys.router,
+    webhooks.router,
 )
 
 ROUTES = [*system.public.routes, *(route for part in PARTS for route in part.routes)]

@@ -2,7 +2,17 @@
 
 from collections.abc import Sequence
 
-from tau.commands import access, daemon, pipelines, runs, schedules, system, traces, versions
+from tau.commands import (
+    access,
+    daemon,
+    notifications,
+    pipelines,
+    runs,
+    schedules,
+    system,
+    traces,
+    versions,
+)
 from tau.commands.spec import Command, Option, Program
 from tau.errors import UnknownCommand
 
@@ -12,6 +22,7 @@ COMMANDS: tuple[Command, ...] = (
     *runs.COMMANDS,
     *schedules.COMMANDS,
     *traces.COMMANDS,
+    *notifications.COMMANDS,
     *access.COMMANDS,
     *system.COMMANDS,
     *daemon.COMMANDS,

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -19,6 +27,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from tau.core.notice_types import NoticeType
 from tau.errors import ConfigurationError
 from tau.pipeline.durations import parse_duration
 
@@ -84,6 +93,23 @@ class RetentionSettings(Section):
     runs_per_pipeline: int = Field(default=10_000, ge=1)
 
 
+class WebhookSettings(Section):
+    """Where webhooks may lead: to public addresses by https, and to what is allowed besides."""
+
+    allow_private: tuple[IPvAnyNetwork, ...] = ()
+    allow_http: bool = False
+    timeout: Seconds = 10.0
+
+
+class NotifySettings(Section):
+    """Services that are told of events through apprise, and when a run counts as late."""
+
+    urls: tuple[SecretStr, ...] = ()
+    events: tuple[NoticeType, ...] = tuple(NoticeType)
+    late_factor: float = Field(default=2.0, ge=1, allow_inf_nan=False)
+    late_minimum: Seconds = 60.0
+
+
 class Settings(BaseSettings):
     """All settings of the daemon."""
 
@@ -96,6 +122,8 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     executor: ExecutorSettings = ExecutorSettings()
     retention: RetentionSettings = RetentionSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    notify: NotifySettings = NotifySettings()
 
     @classmethod
     def settings_customise_sources(

@@ -21,6 +21,7 @@ from tau.core.config import Settings
 from tau.core.database import Database, sqlite_url
 from tau.core.ids import UlidFactory
 from tau.core.migrations import upgrade
+from tau.core.notifier import Notifier
 from tau.core.signals import Signals
 from tau.daemon.composition import Given, Parts, compose, create_app
 from tau.daemon.home import DaemonHome
@@ -50,6 +51,7 @@ def serve(settings: Settings, home: Home, *, free_port: bool = False) -> None:
     )
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     check_bind(settings)
+    Notifier(settings.notify.urls).check()
     daemon_home = DaemonHome(home)
     daemon_home.lock()
     try:
@@ -148,6 +150,7 @@ class Daemon:
             if parts.reaper is not None:
                 await parts.reaper.start()
             await parts.dispatcher.start()
+            await parts.courier.start()
             await self._serve(parts)
         finally:
             await self._worker.stop()
@@ -177,6 +180,7 @@ class Daemon:
         if parts.reaper is not None:
             await parts.reaper.stop(executes_nothing=idle)
         await parts.recorder.stop()
+        await parts.courier.stop()
         logger.info("stopped")
 
     async def _wind_down(self, parts: Parts) -> None:
@@ -233,6 +237,8 @@ class Daemon:
             worker=self._worker,
             settings=settings,
             retention=self._settings.retention,
+            webhooks=self._settings.webhooks,
+            notify=self._settings.notify,
             environ=os.environ,
             sources=self._home.sources,
             node_id=self._home.node_id(self._ids),

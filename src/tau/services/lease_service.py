@@ -17,6 +17,7 @@ from tau.pipeline.protocol import ExitRecord
 from tau.pipeline.types import RunStatus
 from tau.repositories.claim_repo import ClaimRepository
 from tau.repositories.worker_repo import LostRun, WorkerRepository
+from tau.services.notice_service import NoticeService
 from tau.services.outcome import Claim, fingerprint, retry_delay
 
 LEASE = timedelta(seconds=30)
@@ -34,9 +35,11 @@ class LeaseService:
         *,
         worker: dict[str, Any],
         signals: Signals,
+        notices: NoticeService | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
         self._db, self._clock, self._random = db, clock, random
+        self._notices = notices
         self._worker = worker
         self._signals = signals
 
@@ -113,6 +116,8 @@ class LeaseService:
                     failure=None,
                     usage=None,
                 )
+                if crashed and self._notices is not None:
+                    await self._notices.lost(session, lost.id)
                 session.after_commit(lambda: self._wake(lost.id))
         return taken
 
