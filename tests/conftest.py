@@ -12,4 +12,5 @@ pytest_plugins = [
     "tests.fixtures.database",
     "tests.fixtures.api",
     "tests.fixtures.daemon",
+    "tests.fixtures.receiver",
 ]

@@ -2,10 +2,11 @@
 
 TauError
 ├── UnexpectedError            internal.error
-├── ConfigurationError         config.* usage.* request.* store.newer_than_code secret.wrong_key
+├── ConfigurationError         config.* usage.* request.* notify.* store.newer_than_code
+│                              secret.wrong_key
 ├── ValidationError            pipeline.* params.* secret.invalid (what the user wrote is wrong)
 ├── DependencyError            dependency.*
-├── SecurityError              auth.* security.*
+├── SecurityError              auth.* security.* webhook.url_refused
 ├── UnavailableError           daemon.* store.unavailable backup.failed
 ├── NotFoundError              *.not_found
 ├── ConflictError              *.ambiguous idempotency.* daemon.* backup.exists
@@ -159,6 +160,17 @@ class EnvironmentUnknown(ConfigurationError):
     """No such environment."""
 
     code = "config.unknown_environment"
+
+
+class NotifyNotConfigured(ConfigurationError):
+    """No service is named in [notify]."""
+
+    code = "notify.not_configured"
+    http_status = 409
+    default_hint = (
+        'Put urls = ["slack://…"] under [notify] in tau.toml and start taud again; '
+        "https://github.com/caronc/apprise lists the services."
+    )
 
 
 class UsageError(TauError):
@@ -407,6 +419,12 @@ class IndexUnreachable(DependencyError):
     )
 
 
+class ExtraMissing(DependencyError):
+    """A setting needs an extra of Tau that is not installed."""
+
+    code = "dependency.missing_extra"
+
+
 # --- 6: security -----------------------------------------------------------------------------
 
 
@@ -467,6 +485,14 @@ class BindRefused(SecurityError):
     code = "security.bind_refused"
     exit_code = ExitCode.CONFIGURATION
     default_hint = "Pass --allow-remote, and --behind-proxy or a TLS certificate with it."
+
+
+class WebhookUrlRefused(SecurityError):
+    """The URL is none that a webhook may have."""
+
+    code = "webhook.url_refused"
+    http_status = 422
+    retry: ClassVar[Retry] = "after_fix"
 
 
 class ConfirmationRequired(SecurityError):
@@ -569,6 +595,12 @@ class SecretNotFound(NotFoundError):
     """No secret of that name is stored."""
 
     code = "secret.not_found"
+
+
+class WebhookNotFound(NotFoundError):
+    """No such webhook."""
+
+    code = "webhook.not_found"
 
 
 class FileNotFound(NotFoundError):

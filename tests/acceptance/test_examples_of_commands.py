@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.fixtures.daemon import BIN, DaemonProcess
+from tests.fixtures.receiver import Receiver, serve
 from tests.fixtures.waiting import eventually
 
 from tau.commands import registry
@@ -41,7 +42,9 @@ class Scene:
     """A daemon with what the examples speak of: pipelines, versions, runs and a key to revoke."""
 
     daemon: DaemonProcess
+    receiver: Receiver
     key_id: str = ""
+    webhook_id: str = ""
 
     def build(self) -> None:
         (self.daemon.home / "tau.toml").write_text("[env.prod.executor]\nslots = 2\n")
@@ -70,6 +73,9 @@ class Scene:
         with self.daemon.client() as client:
             client.put("/secrets/API_TOKEN", json={"value": "something"})
 
+    def add_a_webhook(self) -> None:
+        self.webhook_id = self._post("/webhooks", url=self.receiver.url)["id"]
+
     def set_a_schedule(self) -> None:
         """One that is not due while the examples run."""
         self._post("/pipelines/orders/schedule", cron="0 0 29 2 *")
@@ -88,7 +94,8 @@ class Scene:
         assert self.daemon.run("orders")["status"] == "success"
 
     def run(self, example: str) -> Done:
-        return run_example(self.daemon, example.replace(" ID", f" {self.key_id}"))
+        made = self.webhook_id if example.startswith("tau webhook") else self.key_id
+        return run_example(self.daemon, example.replace(" ID", f" {made}"))
 
     def _post(self, path: str, **body: Any) -> dict[str, Any]:
         with self.daemon.client() as client:
@@ -102,11 +109,20 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    daemon = DaemonProcess(tmp_path_factory.mktemp("examples") / "home").start()
-    scene = Scene(daemon)
+    receiving = serve()
+    receiver = next(receiving)
+    settings = {
+        "TAU_WEBHOOKS__ALLOW_PRIVATE": '["127.0.0.1/32"]',
+        "TAU_WEBHOOKS__ALLOW_HTTP": "true",
+        "TAU_NOTIFY__URLS": f'["json://127.0.0.1:{receiver.port}/"]',
+    }
+    home = tmp_path_factory.mktemp("examples") / "home"
+    daemon = DaemonProcess(home, env=settings).start()
+    scene = Scene(daemon, receiver)
     scene.build()
     yield scene
     daemon.stop()
+    receiving.close()  # type: ignore[attr-defined]
 
 
 BEFORE: dict[str, Callable[[Scene], None]] = {
@@ -116,6 +132,9 @@ BEFORE: dict[str, Callable[[Scene], None]] = {
     "schedules": Scene.set_a_schedule,
     "secrets": Scene.set_a_secret,
     "secret delete": Scene.set_a_secret,
+    "webhooks": Scene.add_a_webhook,
+    "webhook delete": Scene.add_a_webhook,
+    "webhook test": Scene.add_a_webhook,
 }
 AFTER: dict[str, Callable[[Scene], None]] = {
     "deploy": Scene.clear_the_schedule,

@@ -131,6 +131,8 @@ class StandIn:
             revoked = {"id": rest[0], "name": "ci", "revoked": not dry_run} if rest else {}
             made = {"id": "k1", "name": body.get("name"), "scopes": body.get("scopes")}
             return (200, revoked) if rest else (201, made | {"key": "tau_k1_secret"})
+        if first in ("webhooks", "notify"):
+            return self._of_webhooks(first, rest, body)
         if rest[1] == "schedule":
             return 200, {"pipeline": rest[0], "changed": True, "dry_run": dry_run}
         if rest[1] in ("undeploy", "rollback"):
@@ -149,6 +151,16 @@ class StandIn:
         if seen.method == "POST":
             return {"rotated": 3, "key_id": "00", "dry_run": dry_run}
         return {"name": unquote(rest[0]), "dry_run": dry_run} | changed[seen.method]
+
+    def _of_webhooks(self, first: str, rest: list[str], body: JsonObject) -> Answer:
+        if first == "notify":
+            return 200, {"services": [{"service": "slack://…", "id": "s1", "delivered": True}]}
+        if not rest:
+            return 201, {"id": "w1", "url": body["url"], "secret": "whsec_abc"}
+        row = {"id": rest[0], "url": "https://hooks.example.com/tau"}
+        if rest[1] == "test":
+            return 200, row | {"delivered": True, "http_status": 204, "ms": 12}
+        return 200, row | {"deleted": not body.get("dry_run", False), "dropped": 0}
 
     def _of_pipeline(self, name: str, rest: list[str]) -> JsonObject:
         if rest == ["versions"]:
@@ -171,6 +183,7 @@ class StandIn:
             "errors": {"errors": [], "total": 0},
             "keys": {"keys": [{"id": "k1", "name": "local"}], "total": 1},
             "secrets": {"secrets": [{"name": "API_TOKEN", "version": 1}], "total": 1},
+            "webhooks": {"webhooks": [{"id": "w1", "enabled": True}], "total": 1},
             "audit": {"entries": [{"id": "a1", "action": "pipeline.deploy"}], "total": 1},
         }
         if name in documents:

@@ -54,7 +54,9 @@ def test_what_reads_can_be_cut_down_to_fields() -> None:
 def test_what_cannot_be_undone_needs_a_yes() -> None:
     destructive = {c.name for c in registry.COMMANDS if "confirmation.required" in c.errors}
     assert destructive == {c.name for c in registry.COMMANDS if options.YES in c.params}
-    assert destructive == {"undeploy", "keys revoke", "secret delete", "db cleanup"}
+    assert destructive == {
+        "undeploy", "keys revoke", "secret delete", "db cleanup", "webhook delete",
+    }  # fmt: skip
 
 
 def test_the_readme_names_every_command_and_no_other() -> None:

@@ -30,6 +30,7 @@ from tau.schemas.run import RunCreate
 from tau.services.deploy_service import DeployService
 from tau.services.execution_service import Ended, ExecutionService, Started, Told
 from tau.services.inspection import Inspector
+from tau.services.notice_service import NoticeService
 from tau.services.outcome import Claim
 from tau.services.run_plan import Planner
 from tau.services.run_service import RunService
@@ -89,7 +90,8 @@ class Day:
         self.clock = FakeClock(START + timedelta(days=number))
         self.signals = Recording()
         ids, given = UlidFactory(), {"signals": self.signals}
-        schedules = ScheduleService(database, self.clock, ids, **given)
+        told = NoticeService(self.clock, ids, services=["service"], **given)
+        schedules = ScheduleService(database, self.clock, ids, notices=told, **given)
         inspector = Inspector(
             Files(),  # type: ignore[arg-type]
             SourceCache(folder),
@@ -116,9 +118,9 @@ class Day:
             **given,
         )
         self._execution = ExecutionService(
-            database, self.clock, owner="node-a", random=lambda: 0.0, **given
+            database, self.clock, owner="node-a", random=lambda: 0.0, notices=told, **given
         )
-        self._ticks = TickService(database, self.clock, ids, **given)
+        self._ticks = TickService(database, self.clock, ids, notices=told, **given)
         self._keys = iter(range(100))
         self.steps_done = 0
 
@@ -261,6 +263,8 @@ async def outcome(database: Database, name: str) -> list[Any]:
         " WHERE name = :name",
         "SELECT cron, generation, enabled FROM schedules"
         " JOIN pipelines ON pipelines.id = pipeline_id WHERE pipelines.name = :name",
+        "SELECT type, status, attempts FROM outbox WHERE body LIKE '%\"' || :name || '\"%'"
+        " ORDER BY id",
     )
     async with database.read() as session:
         return [
@@ -296,3 +300,4 @@ async def test_a_fault_at_each_place_changes_nothing(
     assert statuses == [
         "success", "failed", "cancelled", "cancelled", "success", "success", "cancelled",
     ]  # fmt: skip
+    assert [row[0] for row in expected[-1]] == ["run.failed", "run.recovered"]

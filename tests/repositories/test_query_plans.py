@@ -25,6 +25,7 @@ from tau.core.signals import Signals
 from tau.errors import RunNotFound
 from tau.pipeline.types import RunStatus
 from tau.repositories.base import encode_cursor
+from tau.repositories.notice_repo import _LAST_GOOD, NoticeRepository
 from tau.schemas.base import Change
 from tau.schemas.run import RunCreate
 from tau.services.execution_service import ExecutionService
@@ -199,6 +200,21 @@ async def removal(store: Store) -> None:
         assert await housekeeping.remove_old_runs() == 1
 
 
+async def tidings(store: Store) -> None:
+    """What is looked up at each end of a run that somebody is told of, and for late ones."""
+    await ticks(store)
+    store.heard.clear()
+    now = store.clock.now()
+    async with store.database.read() as session:
+        notices = NoticeRepository(session)
+        await notices.list_not_started(now=now)
+        await notices.list_running(started_before=now)
+        await notices.list_unfinished(["a", "b"])
+        await notices.recent_durations("p-orders")
+        await notices.find_failure_before("p-orders", "run")
+        await session.execute(_LAST_GOOD, {"pipeline": "p-orders", "but": "run"})
+
+
 async def status(store: Store) -> None:
     await store.status.read()
 
@@ -220,6 +236,10 @@ ALLOWED: dict[Callable[[Store], Awaitable[None]], set[str]] = {
     requests: {"ix_runs_queue", "ix_runs_unfinished"},
     removal: {
         "ix_runs_ended_of_pipeline", "ix_runs_success", BY_ID, BY_NUMBER, "PRIMARY KEY",
+    },
+    tidings: {
+        "ix_runs_unfinished", "ix_runs_bad_of_pipeline", "ix_runs_success", BY_ID,
+        "sqlite_autoindex_schedules_1",
     },
     status: {"ix_runs_unfinished"},
 }  # fmt: skip

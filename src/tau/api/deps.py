@@ -28,6 +28,7 @@ from tau.services.status_service import StatusService
 from tau.services.store_service import StoreService
 from tau.services.trace_service import TraceService
 from tau.services.version_service import VersionService
+from tau.services.webhook_service import WebhookService
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,7 @@ class Services:
     status: StatusService
     traces: TraceService
     versions: VersionService
+    webhooks: WebhookService
 
 
 async def get_services(request: Request) -> Services:

@@ -1,6 +1,16 @@
 """All routes of the API, and the allow-list of those that need no key."""
 
-from tau.api import config, keys, pipelines, runs, schedules, secrets, store, system
+from tau.api import (
+    config,
+    keys,
+    pipelines,
+    runs,
+    schedules,
+    secrets,
+    store,
+    system,
+    webhooks,
+)
 
 PARTS = (
     system.router,
@@ -12,6 +22,7 @@ PARTS = (
     secrets.router,
     store.router,
     config.router,
+    webhooks.router,
 )
 
 ROUTES = [*system.public.routes, *(route for part in PARTS for route in part.routes)]

@@ -323,6 +323,36 @@ class Client:
         """Encrypt every secret with a new key: `{rotated, key_id}`. Raises RotationRefused."""
         return self._change("/secrets/rotate", dry_run, reason=reason)
 
+    def webhooks(self, *, limit: int = 20, cursor: str | None = None) -> JsonObject:
+        """A page of webhooks and how their deliveries go: `{webhooks: […], total, notify?}`."""
+        return self._connection.get("/webhooks", {"limit": limit, "cursor": cursor})
+
+    def add_webhook(
+        self, url: str, *, events: Sequence[str] | None = None, dry_run: bool = False,
+        reason: str | None = None,
+    ) -> JsonObject:  # fmt: skip
+        """Tell a URL of these events, or of all: `{id, url, events, secret}`.
+
+        `secret` signs what is sent there (Standard Webhooks), and is told this once. Raises
+        WebhookUrlRefused.
+        """
+        made = _given(url=url, events=[*events] if events else None)
+        return self._change("/webhooks", dry_run, reason=reason, **made)
+
+    def delete_webhook(
+        self, webhook: str, *, dry_run: bool = False, reason: str | None = None
+    ) -> JsonObject:
+        """Tell a webhook nothing any more. Raises WebhookNotFound."""
+        return self._change(f"/webhooks/{_segment(webhook)}/delete", dry_run, reason=reason)
+
+    def test_webhook(self, webhook: str) -> JsonObject:
+        """Send a webhook a signed test: `{delivered, http_status?, error?, ms}`."""
+        return self._change(f"/webhooks/{_segment(webhook)}/test", False)
+
+    def test_notify(self) -> JsonObject:
+        """Send each service of [notify] a test: `{services: [{service, delivered, error?}]}`."""
+        return self._change("/notify/test", False)
+
     def audit(
         self, *, target: str | None = None, action: str | None = None, actor: str | None = None,
         limit: int = 20, cursor: str | None = None,

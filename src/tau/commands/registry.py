@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from tau.commands import (
     access,
     daemon,
+    notifications,
     pipelines,
     runs,
     schedules,
@@ -23,6 +24,7 @@ COMMANDS: tuple[Command, ...] = (
     *runs.COMMANDS,
     *schedules.COMMANDS,
     *traces.COMMANDS,
+    *notifications.COMMANDS,
     *access.COMMANDS,
     *secrets.COMMANDS,
     *store.COMMANDS,

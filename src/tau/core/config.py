@@ -19,6 +19,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     ValidationError,
     create_model,
@@ -41,6 +42,7 @@ from tau.core.config_file import (
     merged,
     read_file,
 )
+from tau.core.notice_types import NoticeType
 from tau.errors import ConfigurationError
 from tau.pipeline.durations import parse_duration
 
@@ -130,6 +132,23 @@ class EnvironmentSettings(Section):
     build_timeout: Seconds = 600.0
 
 
+class WebhookSettings(Section):
+    """Where webhooks may lead: to public addresses by https, and to what is allowed besides."""
+
+    allow_private: tuple[IPvAnyNetwork, ...] = ()
+    allow_http: bool = False
+    timeout: Seconds = 10.0
+
+
+class NotifySettings(Section):
+    """Services that are told of events through apprise, and when a run counts as late."""
+
+    urls: tuple[SecretStr, ...] = ()
+    events: tuple[NoticeType, ...] = tuple(NoticeType)
+    late_factor: float = Field(default=2.0, ge=1, allow_inf_nan=False)
+    late_minimum: Seconds = 60.0
+
+
 class Settings(BaseSettings):
     """All settings of the daemon."""
 
@@ -145,6 +164,8 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     retention: RetentionSettings = RetentionSettings()
     environments: EnvironmentSettings = EnvironmentSettings()
+    webhooks: WebhookSettings = WebhookSettings()
+    notify: NotifySettings = NotifySettings()
 
     @classmethod
     def settings_customise_sources(

@@ -11,7 +11,7 @@ from tau.core.database import Database, open_read_only
 from tau.core.refusals import mapped_errors
 from tau.errors import StoreNewerThanCode
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision; a test holds it against the migration scripts."""
 
 

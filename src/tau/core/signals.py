@@ -13,6 +13,9 @@ SCHEDULES = "schedules"
 CANCEL = "cancel"
 """Topic of the dispatcher: somebody wants a run to end that has started."""
 
+OUTBOX = "outbox"
+"""Topic of the courier: there may be something to tell people."""
+
 
 class Signals:
     """Topics (a run's id, or `NEW_WORK`) and those who wait for them; of one event loop."""

@@ -1,7 +1,7 @@
 """The composition root: which part is given which others. Nothing here starts anything."""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,13 +14,23 @@ from tau.api.errors import install
 from tau.api.gate import Gate
 from tau.api.router import ROUTES
 from tau.core.clock import Clock
-from tau.core.config import EnvironmentSettings, ExecutorSettings, Loaded, RetentionSettings
+from tau.core.config import (
+    EnvironmentSettings,
+    ExecutorSettings,
+    Loaded,
+    NotifySettings,
+    RetentionSettings,
+    WebhookSettings,
+)
 from tau.core.counters import Counters
 from tau.core.crypto import Keyring
 from tau.core.database import Database
+from tau.core.egress import Egress
 from tau.core.ids import IdFactory
+from tau.core.notifier import Notifier
 from tau.core.signals import Signals
 from tau.core.source_cache import SourceCache
+from tau.daemon.courier import Courier
 from tau.daemon.dispatcher import Dispatcher
 from tau.daemon.executor import Executor, child_environment, limits
 from tau.daemon.home import has_room
@@ -31,15 +41,18 @@ from tau.services.audit_service import AuditService
 from tau.services.backup_service import BackupService
 from tau.services.cleanup_service import CleanupService
 from tau.services.config_service import ConfigService
+from tau.services.delivery_service import DeliveryService
 from tau.services.deploy_service import DeployService
 from tau.services.environment_service import EnvironmentService
 from tau.services.execution_service import ExecutionService
 from tau.services.housekeeping_service import HousekeepingService
 from tau.services.inspection import Inspector
 from tau.services.key_service import KeyService
+from tau.services.late_service import LateService
 from tau.services.lease_service import SELF_FENCE_S, LeaseService
 from tau.services.log_service import LogService
 from tau.services.metrics_service import MetricsService
+from tau.services.notice_service import NoticeService
 from tau.services.pipeline_service import PipelineService
 from tau.services.readiness_service import ReadinessService
 from tau.services.run_plan import Planner
@@ -52,6 +65,7 @@ from tau.services.tick_service import TickService
 from tau.services.trace_service import TraceService
 from tau.services.vault import Vault
 from tau.services.version_service import VersionService
+from tau.services.webhook_service import WebhookService
 from tau.workers.base import Worker
 from tau.workers.environments import Environments
 from tau.workers.own_code import OwnCode
@@ -77,6 +91,30 @@ class Given:
     facts: DaemonFacts
     loaded: Loaded
     counters: Counters = field(default_factory=Counters)
+    webhooks: WebhookSettings = WebhookSettings()
+    notify: NotifySettings = NotifySettings()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Telling:
+    """How people are told of things: what writes it down, and what sends it."""
+
+    notices: NoticeService
+    deliveries: DeliveryService
+    webhooks: WebhookService
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What the services of users share with the daemon's own parts."""
+
+    dispatcher: Dispatcher
+    vault: Vault
+    environments: Environments
+    for_users: EnvironmentService
+    telling: Telling
+    housekeeping: HousekeepingService
+    troubles: list[Trouble]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,17 +130,25 @@ class Parts:
     ticks: TickService
     vault: Vault
     environments: Environments
+    courier: Courier
     troubles: list[Trouble]
 
 
 def compose(given: Given) -> Parts:
     """The parts of one daemon."""
     counters = given.counters
+    vault = Vault(given.db, ring=given.keyring, environ=given.environ)
+    telling = _telling(given, vault)
+    notices = telling.notices
     execution = ExecutionService(
-        given.db, given.clock, owner=given.node_id, signals=given.signals, counters=counters
+        given.db,
+        given.clock,
+        owner=given.node_id,
+        signals=given.signals,
+        notices=notices,
+        counters=counters,
     )
     recorder = Recorder(execution)
-    vault = Vault(given.db, ring=given.keyring, environ=given.environ)
     environments = _environments(given)
     for_users = EnvironmentService(given.db, given.clock, environments, settings=given.environments)
     executor = Executor(
@@ -135,27 +181,48 @@ def compose(given: Given) -> Parts:
         "started_at": given.facts.started_at,
     }
     leases = LeaseService(
-        given.db, given.clock, worker=worker, signals=given.signals, counters=counters
+        given.db,
+        given.clock,
+        worker=worker,
+        signals=given.signals,
+        notices=notices,
+        counters=counters,
     )
-    housekeeping = HousekeepingService(
-        given.db, given.clock, retention=given.retention, environments=for_users
+    shared = Shared(
+        dispatcher=dispatcher,
+        vault=vault,
+        environments=environments,
+        for_users=for_users,
+        telling=telling,
+        housekeeping=HousekeepingService(
+            given.db, given.clock, retention=given.retention, environments=for_users
+        ),
+        troubles=[*dispatcher.troubles, *recorder.troubles, *executor.troubles],
     )
-    troubles = [*dispatcher.troubles, *recorder.troubles, *executor.troubles]
     return Parts(
         reaper=None if given.db.is_sqlite else Reaper(leases, dispatcher),
-        services=_services(
-            given, dispatcher, vault, housekeeping, troubles, environments, for_users
-        ),
+        services=_services(given, shared),
         vault=vault,
         execution=execution,
         recorder=recorder,
         dispatcher=dispatcher,
-        housekeeping=housekeeping,
+        housekeeping=shared.housekeeping,
         environments=environments,
         ticks=TickService(
-            given.db, given.clock, given.ids, signals=given.signals, counters=counters
+            given.db,
+            given.clock,
+            given.ids,
+            signals=given.signals,
+            notices=notices,
+            counters=counters,
         ),
-        troubles=troubles,
+        courier=Courier(
+            telling.deliveries,
+            LateService(given.db, given.clock, notices=notices, settings=given.notify),
+            clock=given.clock,
+            signals=given.signals,
+        ),
+        troubles=shared.troubles,
     )
 
 
@@ -165,62 +232,95 @@ def _environments(given: Given) -> Environments:
     return Environments(home / "environments", uv, code=OwnCode(home / "code"))
 
 
-def _services(
-    given: Given,
-    dispatcher: Dispatcher,
-    vault: Vault,
-    housekeeping: HousekeepingService,
-    troubles: Sequence[Trouble],
-    environments: Environments,
-    for_users: EnvironmentService,
-) -> Services:
+def _telling(given: Given, vault: Vault) -> Telling:
+    notifier = Notifier(given.notify.urls)
+    egress = Egress(
+        allow_private=given.webhooks.allow_private,
+        allow_http=given.webhooks.allow_http,
+        timeout_s=given.webhooks.timeout,
+    )
+    deliveries = DeliveryService(
+        given.db,
+        given.clock,
+        owner=given.node_id,
+        egress=egress,
+        notifier=notifier,
+        vault=vault,
+    )
+    return Telling(
+        notices=NoticeService(
+            given.clock,
+            given.ids,
+            signals=given.signals,
+            services=notifier.targets,
+            events=given.notify.events,
+        ),
+        deliveries=deliveries,
+        webhooks=WebhookService(
+            given.db,
+            given.clock,
+            given.ids,
+            egress=egress,
+            notifier=notifier,
+            vault=vault,
+            deliveries=deliveries,
+        ),
+    )
+
+
+def _services(given: Given, shared: Shared) -> Services:
     inspector = Inspector(
         given.worker,
         SourceCache(given.sources),
         given.ids,
         limits=limits(given.settings, timeout=given.settings.import_timeout),
         env=child_environment(given.settings, given.environ),
-        environments=environments,
+        environments=shared.environments,
     )
-    schedules = ScheduleService(given.db, given.clock, given.ids, signals=given.signals)
+    schedules = ScheduleService(
+        given.db, given.clock, given.ids, signals=given.signals, notices=shared.telling.notices
+    )
     return Services(
         schedules=schedules,
         audit=AuditService(given.db),
         versions=VersionService(
             given.db, given.clock, given.ids, schedules=schedules, counters=given.counters
         ),
-        house=_house(given, dispatcher, housekeeping),
+        house=_house(given, shared.dispatcher, shared.housekeeping),
         deployments=DeployService(
             given.db,
             given.clock,
             given.ids,
             inspector=inspector,
             schedules=schedules,
-            environments=for_users,
+            environments=shared.for_users,
         ),
-        environments=for_users,
+        environments=shared.for_users,
         keys=KeyService(given.db, given.clock, given.ids),
         logs=LogService(given.db, signals=given.signals),
-        pipelines=PipelineService(given.db, given.clock, environments=for_users),
+        pipelines=PipelineService(given.db, given.clock, environments=shared.for_users),
         runs=RunService(
             given.db,
             given.clock,
             given.ids,
             signals=given.signals,
-            planner=Planner(default_timeout=given.settings.timeout, vault=vault),
+            planner=Planner(default_timeout=given.settings.timeout, vault=shared.vault),
             queue_limit=given.settings.queue_limit,
-            slots=dispatcher.places,
+            slots=shared.dispatcher.places,
             counters=given.counters,
         ),
-        secrets=SecretService(given.db, given.clock, given.ids, vault=vault, node_id=given.node_id),
+        secrets=SecretService(
+            given.db, given.clock, given.ids, vault=shared.vault, node_id=given.node_id
+        ),
         status=StatusService(
             given.db,
             given.clock,
             facts=given.facts,
-            busy=lambda: dispatcher.busy,
-            troubles=lambda: [told for trouble in troubles if (told := trouble.told)],
+            busy=lambda: shared.dispatcher.busy,
+            troubles=lambda: [told for trouble in shared.troubles if (told := trouble.told)],
         ),
         traces=TraceService(given.db, given.clock),
+        webhooks=shared.telling.webhooks,
     )
 
 

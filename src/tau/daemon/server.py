@@ -23,6 +23,7 @@ from tau.core.database import Database, find_password, sqlite_url
 from tau.core.ids import UlidFactory
 from tau.core.logging import configure
 from tau.core.migrations import upgrade
+from tau.core.notifier import Notifier
 from tau.core.signals import Signals
 from tau.daemon.composition import Given, Parts, compose, create_app
 from tau.daemon.home import DaemonHome
@@ -50,6 +51,7 @@ def serve(loaded: Loaded, home: Home, *, free_port: bool = False) -> None:
     # It warns of jobs that it drops, as it drops a ring of the bell that is still being rung.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     check_bind(settings)
+    Notifier(settings.notify.urls).check()
     daemon_home = DaemonHome(home)
     daemon_home.lock()
     try:
@@ -159,6 +161,7 @@ class Daemon:
             if parts.reaper is not None:
                 await parts.reaper.start()
             await parts.dispatcher.start()
+            await parts.courier.start()
             await self._serve(parts)
         finally:
             await self._worker.stop()
@@ -192,6 +195,7 @@ class Daemon:
             await parts.reaper.stop(executes_nothing=idle)
         await parts.environments.stop()
         await parts.recorder.stop()
+        await parts.courier.stop()
         logger.info("stopped")
 
     async def _wind_down(self, parts: Parts) -> None:
@@ -249,6 +253,8 @@ class Daemon:
             settings=settings,
             retention=self._settings.retention,
             environments=self._settings.environments,
+            webhooks=self._settings.webhooks,
+            notify=self._settings.notify,
             environ=os.environ,
             keyring=self._keyring(),
             sources=self._home.sources,

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import cast
 
-from sqlalchemy import Text, and_, delete, func, select, type_coerce
+from sqlalchemy import Text, and_, delete, func, select, type_coerce, union
 
 from tau.core.database import Session
-from tau.models import Pipeline, Secret, Version
+from tau.models import Pipeline, Secret, Version, Webhook
 from tau.repositories.base import Repository, SessionT, decode_cursor, encode_cursor
 
 
@@ -33,8 +33,9 @@ class SecretRepository(Repository[SessionT]):
         return set((await self._session.scalars(query)).all())
 
     async def list_key_ids(self) -> set[str]:
-        """The ids of all keys that some value needs, whosever it is."""
-        return set((await self._session.scalars(select(Secret.key_id).distinct())).all())
+        """The ids of all keys that some value needs, whosever it is: a webhook's, too."""
+        used = union(select(Secret.key_id), select(Webhook.key_id))
+        return set((await self._session.scalars(used)).all())
 
     async def count_all(self) -> int:
         """How many there are, of all tenants."""

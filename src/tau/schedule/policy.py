@@ -10,6 +10,8 @@ from tau.schedule.ticks import TickSpec
 MAX_CAUGHT_UP = 100
 GRACE = timedelta(seconds=60)
 """A tick that is decided on so soon after its time was not missed."""
+MISSED = "missed by"
+"""How the reason begins for which a tick is skipped that came too late."""
 LOOKBACKS = (timedelta(hours=2), timedelta(days=2), timedelta(days=62), timedelta(days=800))
 """How far back the last ticks are looked for, so that a long absence costs no long search."""
 
@@ -75,7 +77,7 @@ def _judge(due: list[datetime], now: datetime, catchup: Catchup, deadline: timed
     if catchup is Catchup.ALL:
         return [_within(tick, now, deadline) for tick in due]
     if catchup is Catchup.NONE and now - newest > GRACE:
-        return [Tick(newest, f"missed by {_span(now - newest)}, and catchup is none")]
+        return [Tick(newest, f"{MISSED} {_span(now - newest)}, and catchup is none")]
     return [_within(newest, now, deadline)]
 
 
@@ -83,7 +85,7 @@ def _within(tick: datetime, now: datetime, deadline: timedelta) -> Tick:
     late = now - tick
     if late <= deadline:
         return Tick(tick)
-    return Tick(tick, f"missed by {_span(late)}; the deadline is {_span(deadline)}")
+    return Tick(tick, f"{MISSED} {_span(late)}; the deadline is {_span(deadline)}")
 
 
 def _span(span: timedelta) -> str:

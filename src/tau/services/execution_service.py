@@ -24,6 +24,7 @@ from tau.repositories.pipeline_repo import PipelineRepository
 from tau.repositories.run_repo import RunRepository
 from tau.repositories.state_repo import StateRepository
 from tau.services.event_rows import ERROR_RANK, WARNING_RANK, to_row
+from tau.services.notice_service import NoticeService, ending_of
 from tau.services.outcome import Claim, crash, decide, reason_of, start_of
 
 MAX_LAUNCH_FAILURES = 5
@@ -68,9 +69,11 @@ class ExecutionService:
         owner: str,
         signals: Signals,
         counters: Counters | None = None,
+        notices: NoticeService | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
         self._db, self._clock, self._random = db, clock, random
+        self._notices = notices
         self._owner = owner
         self._signals = signals
         self._counters = counters or Counters()
@@ -259,6 +262,8 @@ class ExecutionService:
             failure=record.failure,
             usage=record.usage or None,
         )
+        if outcome.is_final and self._notices is not None:
+            await self._notices.ended(session, ending_of(claim, outcome, record.failure))
         if outcome.status is RunStatus.SUCCESS and record.state is not None:
             await self._keep_state(session, claim, record.state, now)
 

@@ -1,5 +1,5 @@
-"""What the daemon tidies up by itself: request keys that have served, runs of long ago, and
-environments that nobody needs.
+"""What the daemon tidies up by itself: request keys that have served, messages that were
+delivered, runs of long ago, and environments that nobody needs.
 
 Removal goes in steps of a few milliseconds each with a pause after it, so that whoever wants to
 write meanwhile waits for one step at most. It may end anywhere and goes on the next time.
@@ -17,11 +17,17 @@ from tau.core.database import Database
 from tau.core.ids import first_at
 from tau.repositories.history_repo import EndedRun, HistoryRepository
 from tau.repositories.idempotency_repo import IdempotencyRepository
+from tau.repositories.outbox_repo import OutboxRepository
 from tau.services.environment_service import EnvironmentService
 
 RUNS_AT_ONCE = 100
 EVENTS_AT_ONCE = 500
 KEYS_AT_ONCE = 500
+MESSAGES_AT_ONCE = 500
+DELIVERED_KEPT = timedelta(days=7)
+UNDELIVERED_KEPT = timedelta(days=30)
+UNSENDABLE_AFTER = timedelta(days=3)
+"""Twice as long as a message is tried: whom it is for is not there any more."""
 PAUSE_S = 0.005
 
 
@@ -45,8 +51,25 @@ class HousekeepingService:
     async def tidy_up(self) -> None:
         """All of it."""
         await self.forget_old_keys()
+        await self.remove_old_messages()
         await self.remove_old_runs()
         await self._environments.remove_unused()
+
+    async def remove_old_messages(self) -> int:
+        """Drop what was delivered a week ago, and what was given up a month ago; how many."""
+        now, total, removed = self._clock.now(), 0, MESSAGES_AT_ONCE
+        async with self._db.transaction() as session:
+            await OutboxRepository(session).give_up(due_before=now - UNSENDABLE_AFTER, now=now)
+        while removed == MESSAGES_AT_ONCE:
+            async with self._db.transaction() as session:
+                removed = await OutboxRepository(session).remove_old(
+                    delivered_before=now - DELIVERED_KEPT,
+                    before=now - UNDELIVERED_KEPT,
+                    limit=MESSAGES_AT_ONCE,
+                )
+            total += removed
+            await asyncio.sleep(PAUSE_S)
+        return total
 
     async def forget_old_keys(self) -> None:
         """Drop idempotency keys that have served their day."""

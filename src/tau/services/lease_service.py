@@ -18,6 +18,7 @@ from tau.pipeline.protocol import ExitRecord
 from tau.pipeline.types import RunStatus
 from tau.repositories.claim_repo import ClaimRepository
 from tau.repositories.worker_repo import LostRun, WorkerRepository
+from tau.services.notice_service import NoticeService
 from tau.services.outcome import Claim, fingerprint, retry_delay
 
 LEASE = timedelta(seconds=30)
@@ -36,9 +37,11 @@ class LeaseService:
         worker: dict[str, Any],
         signals: Signals,
         counters: Counters | None = None,
+        notices: NoticeService | None = None,
         random: Callable[[], float] = random.random,
     ) -> None:
         self._db, self._clock, self._random = db, clock, random
+        self._notices = notices
         self._worker = worker
         self._signals, self._counters = signals, counters or Counters()
 
@@ -115,6 +118,8 @@ class LeaseService:
                     failure=None,
                     usage=None,
                 )
+                if crashed and self._notices is not None:
+                    await self._notices.lost(session, lost.id)
                 session.after_commit(lambda: self._wake(lost.id))
         if taken and status.is_final:
             self._counters.runs[status] += 1

@@ -20,6 +20,7 @@ from tau.schemas.base import NamedWarning
 from tau.schemas.schedule import ScheduleChange, ScheduleChanged, ScheduleList
 from tau.services.budget import fit_rows
 from tau.services.lookup import get_pipeline
+from tau.services.notice_service import NoticeService
 from tau.services.schedule_view import read_schedule, read_schedule_row, spec_of, spec_of_file
 
 DEADLINE_S = 3600.0
@@ -27,9 +28,17 @@ FILE, COMMAND = "file", "command"
 
 
 class ScheduleService:
-    def __init__(self, db: Database, clock: Clock, ids: IdFactory, *, signals: Signals) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        ids: IdFactory,
+        *,
+        signals: Signals,
+        notices: NoticeService | None = None,
+    ) -> None:
         self._db, self._clock, self._ids = db, clock, ids
-        self._signals = signals
+        self._signals, self._notices = signals, notices
 
     async def list(self, *, limit: int, cursor: str | None = None) -> ScheduleList:
         async with self._db.glance() as session:
@@ -51,8 +60,13 @@ class ScheduleService:
                 return self._answer(found, schedule, changed, dry_run=True)
         async with self._db.transaction() as session:
             found, schedule = await self._planned(session, name)
+            was_on = schedule.enabled
             changed = self._apply(found, schedule, request)
             await self.keep(session, schedule)
+            if was_on and not schedule.enabled and self._notices is not None:
+                await self._notices.paused(
+                    session, pipeline=found.pipeline.name, actor=actor, reason=request.reason
+                )
             await AuditRepository(session).add(
                 self._ids.new(),
                 "pipeline.schedule",

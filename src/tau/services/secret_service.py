@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from tau.core.auth import Actor
 from tau.core.clock import Clock
+from tau.core.crypto import Sealed
 from tau.core.database import Database, ReadSession, Session
 from tau.core.ids import IdFactory
 from tau.errors import RotationRefused, SecretKeyWrong, SecretNotFound
@@ -12,6 +13,7 @@ from tau.models.base import DEFAULT_TENANT
 from tau.repositories.audit_repo import AuditRepository
 from tau.repositories.base import encode_cursor
 from tau.repositories.secret_repo import SecretRepository
+from tau.repositories.webhook_repo import WebhookRepository
 from tau.repositories.worker_repo import WorkerRepository
 from tau.schemas.base import Change
 from tau.schemas.secret import (
@@ -65,16 +67,12 @@ class SecretService:
         """
         check_name(name)
         value = check_value(request.value.get_secret_value())
-        await load_library()
+        await self._vault.prepare(dry_run=request.dry_run)
         async with self._db.read() as session:
-            self._vault.check(await SecretRepository(session).list_key_ids())
             users = await self._users(session, name)
-        if self._ring.key_id is None and not request.dry_run:
-            self._ring.add_key()
         async with self._db.transaction() as session:
+            await self._vault.lock(session)
             secrets = SecretRepository(session)
-            await secrets.lock()
-            self._vault.check(await secrets.list_key_ids())
             row = await secrets.find(name)
             changed = row is None or self._differs(row, value)
             version = (row.version if row else 0) + changed
@@ -152,8 +150,18 @@ class SecretService:
             for row in rows:
                 self._vault.seal(row, self._vault.open(row))
                 await secrets.keep(row)
+            await self._seal_signing(session)
             await self._audit(session, "secret.rotate", "secrets", request, actor, count=len(rows))
         return len(rows)
+
+    async def _seal_signing(self, session: Session) -> None:
+        """What webhooks sign with is under the same keys."""
+        webhooks = WebhookRepository(session)
+        for webhook in await webhooks.list_all():
+            value = self._vault.open_signing(webhook.id, Sealed(webhook.secret, webhook.key_id))
+            sealed = self._vault.seal_signing(webhook.id, value)
+            webhook.secret, webhook.key_id = sealed.token, sealed.key_id
+        await session.flush()
 
     async def _check_rotation(self, session: ReadSession, used: Collection[str]) -> None:
         if self._ring.is_configured:

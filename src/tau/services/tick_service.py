@@ -15,8 +15,9 @@ from tau.models import Run
 from tau.pipeline.types import OnOverlap, RunStatus, Trigger
 from tau.repositories.run_repo import RunRepository
 from tau.repositories.schedule_repo import Scheduled, ScheduleRepository
-from tau.schedule.policy import Catchup, Tick, decide
+from tau.schedule.policy import MISSED, Catchup, Tick, decide
 from tau.schedule.ticks import TickSpec
+from tau.services.notice_service import NoticeService
 from tau.services.run_plan import Overlap
 
 logger = logging.getLogger("tau.ticks")
@@ -36,11 +37,12 @@ class TickService:
         ids: IdFactory,
         *,
         signals: Signals,
+        notices: NoticeService | None = None,
         batch: int = BATCH,
         counters: Counters | None = None,
     ) -> None:
         self._db, self._clock, self._ids = db, clock, ids
-        self._signals, self._batch = signals, batch
+        self._signals, self._notices, self._batch = signals, notices, batch
         self._counters = counters or Counters()
         self._passed_over: dict[str, datetime] = {}
 
@@ -86,6 +88,8 @@ class TickService:
                 runs += made
             counts = [{"pipeline": key, "count": count} for key, count in numbers.items()]
             await schedules.keep_ticks(runs, moves, counts)
+            if self._notices is not None:
+                await self._notices.missed(session, [run for run in runs if _is_missed(run)])
             session.after_commit(lambda: self._signals.notify(NEW_WORK))
         self._count(runs, now)
         return len(due)
@@ -203,6 +207,11 @@ class TickService:
             "max_concurrent": spec.get("max_concurrent"),
             "requested_by": SCHEDULER,
         }
+
+
+def _is_missed(run: dict[str, Any]) -> bool:
+    """Whether a tick was skipped for its own lateness, and not for a run that was in its way."""
+    return str(run["status_reason"] or "").startswith(MISSED)
 
 
 def _before(cron: str | None, every: float | None, zone: str, tick: datetime) -> datetime:

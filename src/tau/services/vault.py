@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from tau.core.crypto import Keyring, Sealed
-from tau.core.database import Database, ReadSession
+from tau.core.database import Database, ReadSession, Session
 from tau.errors import SecretKeyWrong
 from tau.models import Secret
 from tau.repositories.secret_repo import SecretRepository
@@ -81,6 +81,25 @@ class Vault:
                 key_ids=sorted(unknown),
             )
 
+    async def prepare(self, *, dry_run: bool = False) -> None:
+        """Before something is sealed: the library, the store's keys, and one to seal with.
+
+        Raises SecretKeyWrong.
+        """
+        await load_library()
+        await self.check_store()
+        if self._ring.key_id is None and not dry_run:
+            self._ring.add_key()
+
+    async def lock(self, session: Session) -> None:
+        """One who seals at a time: none with a key that a rotation is about to drop.
+
+        Raises SecretKeyWrong.
+        """
+        secrets = SecretRepository(session)
+        await secrets.lock()
+        self.check(await secrets.list_key_ids())
+
     def open(self, row: Secret) -> str:
         """The value of a row. Raises SecretKeyWrong; needs `load_library` before."""
         return self._ring.open(Sealed(row.token, row.key_id), row.tenant_id, row.name)
@@ -89,6 +108,14 @@ class Vault:
         """Put a value into a row, for its tenant and name alone."""
         sealed = self._ring.seal(row.tenant_id, row.name, value=value)
         row.token, row.key_id = sealed.token, sealed.key_id
+
+    def open_signing(self, webhook_id: str, sealed: Sealed) -> str:
+        """What signs for a webhook. Raises SecretKeyWrong; needs `load_library` before."""
+        return self._ring.open(sealed, "webhook", webhook_id)
+
+    def seal_signing(self, webhook_id: str, value: str) -> Sealed:
+        """What the store keeps of it; between `lock` and the commit."""
+        return self._ring.seal("webhook", webhook_id, value=value)
 
     async def _find_row(self, name: str) -> Secret | None:
         async with self._db.glance() as session:
