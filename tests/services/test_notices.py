@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 from tests.fixtures.factories import ACTOR, START, add_pipeline, record, spec
+from tests.fixtures.secrets import empty_vault
 
 from tau.core.config import NotifySettings, RetentionSettings
 from tau.core.database import Database
@@ -31,7 +32,6 @@ from tau.services.outcome import Claim
 from tau.services.run_plan import Planner
 from tau.services.run_service import RunService
 from tau.services.schedule_service import ScheduleService
-from tau.services.secret_service import SecretService
 from tau.services.tick_service import TickService
 from tau.testing import FakeClock
 
@@ -77,7 +77,7 @@ class Scene:
         self.ticks = TickService(database, clock, ids, **told)
         self.schedules = ScheduleService(database, clock, ids, **told)
         self.late = LateService(database, clock, notices=self.notices, settings=NotifySettings())
-        planner = Planner(default_timeout=60.0, secrets=SecretService({}))
+        planner = Planner(default_timeout=60.0, vault=empty_vault(database))
         self.runs = RunService(database, clock, ids, planner=planner, queue_limit=1000, **given)
 
     async def claim(self, name: str = "orders") -> Claim:

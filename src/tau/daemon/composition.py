@@ -188,6 +188,12 @@ def compose(given: Given) -> Parts:
         notices=notices,
         counters=counters,
     )
+    courier = Courier(
+        telling.deliveries,
+        LateService(given.db, given.clock, notices=notices, settings=given.notify),
+        clock=given.clock,
+        signals=given.signals,
+    )
     shared = Shared(
         dispatcher=dispatcher,
         vault=vault,
@@ -197,7 +203,12 @@ def compose(given: Given) -> Parts:
         housekeeping=HousekeepingService(
             given.db, given.clock, retention=given.retention, environments=for_users
         ),
-        troubles=[*dispatcher.troubles, *recorder.troubles, *executor.troubles],
+        troubles=[
+            *dispatcher.troubles,
+            *recorder.troubles,
+            *executor.troubles,
+            *courier.troubles,
+        ],
     )
     return Parts(
         reaper=None if given.db.is_sqlite else Reaper(leases, dispatcher),
@@ -216,12 +227,7 @@ def compose(given: Given) -> Parts:
             notices=notices,
             counters=counters,
         ),
-        courier=Courier(
-            telling.deliveries,
-            LateService(given.db, given.clock, notices=notices, settings=given.notify),
-            clock=given.clock,
-            signals=given.signals,
-        ),
+        courier=courier,
         troubles=shared.troubles,
     )
 

@@ -32,6 +32,10 @@ class Courier:
         self._trouble = Trouble(logger, "the outbox can't be read")
         self._blind = Trouble(logger, "runs that are late can't be looked for")
 
+    @property
+    def troubles(self) -> list[Trouble]:
+        return [self._trouble, self._blind]
+
     async def start(self) -> None:
         """Take up what an earlier life left. Raises StoreUnavailable."""
         await self._deliveries.release()
