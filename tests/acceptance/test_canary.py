@@ -228,7 +228,7 @@ READS = (
     "runs --full --last 50", "schedules", "inspect says --full", "inspect raises --full",
     "inspect aborts --full", "inspect keeps --full", "logs says --limit 500", "logs raises",
     "logs says --follow", "errors --full", "keys list", "audit", "secrets", "status", "version",
-    "schema",
+    "schema", "db stats", "config show", "config validate",
 )  # fmt: skip
 
 
@@ -261,7 +261,7 @@ def test_a_canary_is_found_nowhere(
 ) -> None:
     url = None if store == "sqlite" else request.getfixturevalue("empty_postgres")
     daemon = make_daemon(**({"TAU_DATABASE_URL": url} if url else {}))
-    daemon.env["TAU_DAEMON__LOG_LEVEL"] = "debug"
+    daemon.env["TAU_LOG__LEVEL"] = "debug"
     daemon.start()
     daemon.deploy(SOURCE, "canary.py")
     set_by_stdin(daemon, "CANARY", CANARY)
