@@ -213,7 +213,7 @@ def test_services_are_told_and_their_urls_are_told_to_nobody(
     good, bad = make_receiver(), make_receiver()
     bad.answers = [500]
     urls = [f"json://user:{TOKEN}@127.0.0.1:{r.port}/{TOKEN}" for r in (good, bad)]
-    daemon = make_daemon(TAU_DAEMON__LOG_LEVEL="debug")
+    daemon = make_daemon(TAU_LOG__LEVEL="debug")
     daemon.home.mkdir()
     text = f"[notify]\nurls = {json.dumps(urls)}\nevents = ['run.failed', 'run.recovered']\n"
     (daemon.home / "tau.toml").write_text(text)
