@@ -100,7 +100,12 @@ def check_ticks(home: DaemonProcess) -> None:
     runs = outcomes(home, "ticks")
     assert (runs[1]["status"], runs[1]["attempt"]) == ("success", 1)
     assert (runs[2]["status"], runs[2]["attempt"]) == ("success", 2)
-    assert (runs[3]["status"], runs[3]["trigger"]) == ("success", "schedule")
+    assert runs[3]["trigger"] == "schedule"
+    if runs[3]["status"] == "skipped":
+        # The tick came before the second attempt of the run before it: the next one covers both.
+        assert runs[3]["reason"]
+        return
+    assert runs[3]["status"] == "success"
     assert runs[3]["interval_start"] == runs[2]["interval_end"] == "2026-03-02T05:00:00.000Z"
     end = datetime.fromisoformat(runs[3]["interval_end"])
     assert timedelta(0) <= datetime.now(UTC) - end < HOUR + timedelta(minutes=1)

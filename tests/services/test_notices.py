@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
+from tests.fixtures.environments import environment_service
 from tests.fixtures.factories import ACTOR, START, add_pipeline, record, spec
 from tests.fixtures.secrets import empty_vault
 
@@ -487,7 +488,12 @@ async def test_old_messages_are_removed(
                 .values(**values, next_at=at)
             )
     monkeypatch.setattr(housekeeping_service, "MESSAGES_AT_ONCE", 2)
-    house = HousekeepingService(scene.database, clock, retention=RetentionSettings())
+    house = HousekeepingService(
+        scene.database,
+        clock,
+        retention=RetentionSettings(),
+        environments=environment_service(scene.database, clock),
+    )
     assert await house.remove_old_messages() == 3
     left = {m.id: m.status for m in await scene.messages()}
     # The last one has waited since long ago: whom it is for is not there any more.

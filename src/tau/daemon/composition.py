@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 
@@ -136,22 +137,60 @@ class Parts:
 
 def compose(given: Given) -> Parts:
     """The parts of one daemon."""
-    counters = given.counters
     vault = Vault(given.db, ring=given.keyring, environ=given.environ)
     telling = _telling(given, vault)
-    notices = telling.notices
-    execution = ExecutionService(
-        given.db,
-        given.clock,
-        owner=given.node_id,
-        signals=given.signals,
-        notices=notices,
-        counters=counters,
-    )
+    told: Any = {
+        "signals": given.signals, "notices": telling.notices, "counters": given.counters,
+    }  # fmt: skip
+    execution = ExecutionService(given.db, given.clock, owner=given.node_id, **told)
     recorder = Recorder(execution)
     environments = _environments(given)
     for_users = EnvironmentService(given.db, given.clock, environments, settings=given.environments)
-    executor = Executor(
+    executor = _executor(given, execution, recorder, vault=vault, environments=environments)
+    dispatcher = _dispatcher(given, execution, executor)
+    leases = LeaseService(given.db, given.clock, worker=_worker(given), **told)
+    courier = Courier(
+        telling.deliveries,
+        LateService(given.db, given.clock, notices=telling.notices, settings=given.notify),
+        clock=given.clock,
+        signals=given.signals,
+    )
+    told_of = (dispatcher, recorder, executor, courier)
+    shared = Shared(
+        dispatcher=dispatcher,
+        vault=vault,
+        environments=environments,
+        for_users=for_users,
+        telling=telling,
+        housekeeping=HousekeepingService(
+            given.db, given.clock, retention=given.retention, environments=for_users
+        ),
+        troubles=[trouble for part in told_of for trouble in part.troubles],
+    )
+    return Parts(
+        reaper=None if given.db.is_sqlite else Reaper(leases, dispatcher),
+        services=_services(given, shared),
+        vault=vault,
+        execution=execution,
+        recorder=recorder,
+        dispatcher=dispatcher,
+        housekeeping=shared.housekeeping,
+        environments=environments,
+        ticks=TickService(given.db, given.clock, given.ids, **told),
+        courier=courier,
+        troubles=shared.troubles,
+    )
+
+
+def _executor(
+    given: Given,
+    execution: ExecutionService,
+    recorder: Recorder,
+    *,
+    vault: Vault,
+    environments: Environments,
+) -> Executor:
+    return Executor(
         execution,
         recorder,
         given.worker,
@@ -163,7 +202,10 @@ def compose(given: Given) -> Parts:
         environments=environments,
         leash=None if given.db.is_sqlite else SELF_FENCE_S,
     )
-    dispatcher = Dispatcher(
+
+
+def _dispatcher(given: Given, execution: ExecutionService, executor: Executor) -> Dispatcher:
+    return Dispatcher(
         execution,
         executor,
         signals=given.signals,
@@ -172,7 +214,11 @@ def compose(given: Given) -> Parts:
         shared_store=not given.db.is_sqlite,
         has_room=partial(has_room, given.sources.parent),
     )
-    worker = {
+
+
+def _worker(given: Given) -> dict[str, Any]:
+    """What the other daemons of the store know of this one."""
+    return {
         "id": given.node_id,
         "host": socket.gethostname(),
         "pid": given.facts.pid,
@@ -180,56 +226,6 @@ def compose(given: Given) -> Parts:
         "slots": given.settings.slots,
         "started_at": given.facts.started_at,
     }
-    leases = LeaseService(
-        given.db,
-        given.clock,
-        worker=worker,
-        signals=given.signals,
-        notices=notices,
-        counters=counters,
-    )
-    courier = Courier(
-        telling.deliveries,
-        LateService(given.db, given.clock, notices=notices, settings=given.notify),
-        clock=given.clock,
-        signals=given.signals,
-    )
-    shared = Shared(
-        dispatcher=dispatcher,
-        vault=vault,
-        environments=environments,
-        for_users=for_users,
-        telling=telling,
-        housekeeping=HousekeepingService(
-            given.db, given.clock, retention=given.retention, environments=for_users
-        ),
-        troubles=[
-            *dispatcher.troubles,
-            *recorder.troubles,
-            *executor.troubles,
-            *courier.troubles,
-        ],
-    )
-    return Parts(
-        reaper=None if given.db.is_sqlite else Reaper(leases, dispatcher),
-        services=_services(given, shared),
-        vault=vault,
-        execution=execution,
-        recorder=recorder,
-        dispatcher=dispatcher,
-        housekeeping=shared.housekeeping,
-        environments=environments,
-        ticks=TickService(
-            given.db,
-            given.clock,
-            given.ids,
-            signals=given.signals,
-            notices=notices,
-            counters=counters,
-        ),
-        courier=courier,
-        troubles=shared.troubles,
-    )
 
 
 def _environments(given: Given) -> Environments:
