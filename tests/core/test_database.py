@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,15 @@ def test_urls_that_are_refused(url: str) -> None:
 def test_urls_get_the_async_driver() -> None:
     assert normalise_url("postgres://u:p%40@h:5/d") == "postgresql+asyncpg://u:p%40@h:5/d"
     assert normalise_url("sqlite:////x/y.db") == "sqlite+aiosqlite:////x/y.db"
+
+
+def test_postgresql_without_its_driver_names_the_extra() -> None:
+    code = (
+        "import sys; sys.modules['asyncpg'] = None\n"
+        "from tau.core.database import Database\n"
+        "from tau.errors import ExtraMissing\n"
+        "try: Database('postgresql://h/d')\n"
+        "except ExtraMissing as error: print(error.exit_code, error.hint)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("5 pip install 'tau-pipelines[postgresql]'")

@@ -8,6 +8,7 @@ the one writer connection, which alone checkpoints; readers are query-only. Call
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from tau.core.refusals import mapped_errors
 from tau.core.sqlite_driver import Connection, Use
-from tau.errors import ConfigurationError
+from tau.errors import ConfigurationError, ExtraMissing
 
 BUSY_TIMEOUT_S = 5.0
 READERS = 4
@@ -68,6 +69,7 @@ class Database:
                 for use in (Use.WRITE, Use.READ, Use.GLANCE)
             )
         else:
+            _require_driver()
             self._writer = self._reader = self._glancer = create_async_engine(
                 self.url,
                 pool_size=10,
@@ -175,6 +177,20 @@ def find_password(url: str | None) -> str | None:
     except ArgumentError:
         return None
     return str(password) if password else None
+
+
+def _require_driver() -> None:
+    """PostgreSQL's driver is an extra: most stores are SQLite. Raises ExtraMissing."""
+    try:
+        found = find_spec("asyncpg")
+    except ValueError:  # kept from being imported
+        found = None
+    if found is None:
+        raise ExtraMissing(
+            "The store is PostgreSQL, and its driver asyncpg is not installed.",
+            hint="pip install 'tau-pipelines[postgresql]' where the daemon runs.",
+            extra="postgresql",
+        )
 
 
 def sqlite_url(path: Path) -> str:
