@@ -181,11 +181,7 @@ def find_password(url: str | None) -> str | None:
 
 def _require_driver() -> None:
     """PostgreSQL's driver is an extra: most stores are SQLite. Raises ExtraMissing."""
-    try:
-        found = find_spec("asyncpg")
-    except ValueError:  # kept from being imported
-        found = None
-    if found is None:
+    if find_spec("asyncpg") is None:
         raise ExtraMissing(
             "The store is PostgreSQL, and its driver asyncpg is not installed.",
             hint="pip install 'tau-pipelines[postgresql]' where the daemon runs.",
