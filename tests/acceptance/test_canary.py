@@ -22,6 +22,8 @@ import pytest
 from fastapi.routing import APIRoute
 from tests.fixtures.daemon import BIN, DaemonProcess
 from tests.fixtures.database import STORES
+from tests.fixtures.receiver import Receiver
+from tests.fixtures.waiting import eventually
 
 from tau.api.router import PARTS
 from tau.commands import registry
@@ -223,19 +225,23 @@ def in_answers(daemon: DaemonProcess) -> dict[str, set[bytes]]:
     return hits
 
 
+REACHES_RECEIVERS = {
+    "TAU_WEBHOOKS__ALLOW_PRIVATE": '["127.0.0.0/8"]',
+    "TAU_WEBHOOKS__ALLOW_HTTP": "true",
+}
 READS = (
     "list --full", "show says --full", "code says", "versions says", "diff says 1 1",
     "runs --full --last 50", "schedules", "inspect says --full", "inspect raises --full",
     "inspect aborts --full", "inspect keeps --full", "logs says --limit 500", "logs raises",
     "logs says --follow", "errors --full", "keys list", "audit", "secrets", "status", "version",
-    "schema", "db stats", "config show", "config validate",
+    "schema", "db stats", "config show", "config validate", "webhooks",
 )  # fmt: skip
 
 
 def in_commands(daemon: DaemonProcess) -> dict[str, set[bytes]]:
     named = {registry.match("tau", line.split())[0].name for line in READS}
-    waits = {"wait"}
-    assert named | waits == {c.name for c in registry.of_program("tau") if not c.mutating}
+    others = {"wait", "webhook test", "notify test"}
+    assert named | others == {c.name for c in registry.of_program("tau") if not c.mutating}
     hits = {}
     for line in (*READS, "wait says@last", "inspect says -o table", "run says --dry-run"):
         done = daemon.tau(*line.split())
@@ -257,12 +263,18 @@ def set_by_stdin(daemon: DaemonProcess, name: str, value: str) -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("store", STORES)
 def test_a_canary_is_found_nowhere(
-    store: str, make_daemon: Make, processes: Processes, request: pytest.FixtureRequest
+    store: str,
+    make_daemon: Make,
+    processes: Processes,
+    receiver: Receiver,
+    request: pytest.FixtureRequest,
 ) -> None:
     url = None if store == "sqlite" else request.getfixturevalue("empty_postgres")
-    daemon = make_daemon(**({"TAU_DATABASE_URL": url} if url else {}))
+    daemon = make_daemon(**REACHES_RECEIVERS, **({"TAU_DATABASE_URL": url} if url else {}))
     daemon.env["TAU_LOG__LEVEL"] = "debug"
     daemon.start()
+    with daemon.client() as client:
+        webhook = client.post("/webhooks", json={"url": receiver.url}).json()
     daemon.deploy(SOURCE, "canary.py")
     set_by_stdin(daemon, "CANARY", CANARY)
     set_by_stdin(daemon, "KEY", KEY)
@@ -277,12 +289,19 @@ def test_a_canary_is_found_nowhere(
         assert not found_in(json.dumps(run, ensure_ascii=False).encode()), name
 
     expect_that_it_was_said(daemon)
+    failed = sum(status != "success" for status in ENDS.values())
+    eventually(lambda: len({told.event_id for told in receiver.of("run.failed")}) == failed)
+    for told in receiver.arrived:
+        assert not found_in(told.body + json.dumps(told.headers).encode())
     assert in_answers(daemon) == {}
     assert in_commands(daemon) == {}
     assert in_files(daemon.home) == {}  # while the daemon runs: the write-ahead log is there
     with daemon.client() as client:
         assert client.post("/secrets/rotate", json={}).json()["rotated"] == 2
         assert client.delete("/secrets/KEY").status_code == 200
+        assert client.post(f"/webhooks/{webhook['id']}/test", json={}).json()["delivered"]
+    # What signs is sealed by the keys that were rotated.
+    assert receiver.arrived[-1].verified(webhook["secret"])["type"] == "test"
     daemon.stop()
     assert in_files(daemon.home) == {}
     assert url is None or in_tables(url) == {}
