@@ -38,6 +38,12 @@ COMMANDS = {
     "secret set": ["secret", "set", "API_TOKEN", "--from-file", "FILE"],
     "secret delete": ["secret", "delete", "API_TOKEN", "--yes"],
     "secret rotate": ["secret", "rotate"],
+    "db stats": ["db", "stats"],
+    "db cleanup": ["db", "cleanup", "--days", "30", "--yes"],
+    "db vacuum": ["db", "vacuum"],
+    "db backup": ["db", "backup", "/backups/tau.db"],
+    "config show": ["config", "show"],
+    "config validate": ["config", "validate"],
     "status": ["status"],
 }
 """FILE stands for the path of a pipeline file. All succeed with the stand-in, but for the second

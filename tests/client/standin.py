@@ -118,6 +118,8 @@ class StandIn:
             return self._list(first)
         if first == "pipelines":
             return 200, self._of_pipeline(unquote(rest[0]), rest[1:])
+        if first == "db":
+            return 200, {"tables": [{"name": "runs", "rows": 1}], "revision": "0006"}
         if rest[1:]:
             return 200, {"run": "orders#7", "status": "failed", "logs": [], "total": 0}
         return 200, run_document(self._next_status())
@@ -131,8 +133,8 @@ class StandIn:
             revoked = {"id": rest[0], "name": "ci", "revoked": not dry_run} if rest else {}
             made = {"id": "k1", "name": body.get("name"), "scopes": body.get("scopes")}
             return (200, revoked) if rest else (201, made | {"key": "tau_k1_secret"})
-        if first in ("webhooks", "notify"):
-            return self._of_webhooks(first, rest, body)
+        if first in ("db", "config", "webhooks", "notify"):
+            return self._of_operators(first, rest, body)
         if rest[1] == "schedule":
             return 200, {"pipeline": rest[0], "changed": True, "dry_run": dry_run}
         if rest[1] in ("undeploy", "rollback"):
@@ -152,7 +154,12 @@ class StandIn:
             return {"rotated": 3, "key_id": "00", "dry_run": dry_run}
         return {"name": unquote(rest[0]), "dry_run": dry_run} | changed[seen.method]
 
-    def _of_webhooks(self, first: str, rest: list[str], body: JsonObject) -> Answer:
+    def _of_operators(self, first: str, rest: list[str], body: JsonObject) -> Answer:
+        if first == "db":
+            dry_run = body.get("dry_run", False)
+            return 200, {"done": not dry_run, "dry_run": dry_run, "removed": 0}
+        if first == "config":
+            return 200, {"valid": True}
         if first == "notify":
             return 200, {"services": [{"service": "slack://…", "id": "s1", "delivered": True}]}
         if not rest:
@@ -184,6 +191,7 @@ class StandIn:
             "keys": {"keys": [{"id": "k1", "name": "local"}], "total": 1},
             "secrets": {"secrets": [{"name": "API_TOKEN", "version": 1}], "total": 1},
             "webhooks": {"webhooks": [{"id": "w1", "enabled": True}], "total": 1},
+            "config": {"settings": [{"name": "log.level", "value": "info", "from": "default"}]},
             "audit": {"entries": [{"id": "a1", "action": "pipeline.deploy"}], "total": 1},
         }
         if name in documents:

@@ -51,7 +51,7 @@ def set_up(daemon: DaemonProcess, witness: Witness) -> None:
 
 def adoptions(daemon: DaemonProcess) -> int:
     """How many attempts outlived the daemon that had claimed them."""
-    return (daemon.home / "test.log").read_text().count(": adopting ")
+    return (daemon.home / "test.log").read_text().count('"event": "adopting ')
 
 
 def expect_all_as_asked(store: Store, witness: Witness, asked: Load) -> None:

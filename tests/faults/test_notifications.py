@@ -4,6 +4,7 @@ A user's receiver looks at `webhook-id`: what counts is that each event has one,
 processed once by it.
 """
 
+import base64
 import json
 import os
 import random
@@ -193,8 +194,11 @@ def test_daemons_killed_at_random(make_daemon: Make, receiver: Receiver, store_u
 def test_of_two_daemons_one_tells(
     make_daemon: Make, receiver: Receiver, empty_postgres: str
 ) -> None:
-    first = make_daemon("first", **on(empty_postgres)).start()
-    second = make_daemon("second", **on(empty_postgres)).start()
+    # What signs is sealed by a key that all daemons of the store have.
+    key = base64.b64encode(os.urandom(32)).decode()
+    both = on(empty_postgres) | {"TAU_SECRETS_KEY": key}
+    first = make_daemon("first", **both).start()
+    second = make_daemon("second", **both).start()
     first.deploy(SOURCE, "orders.py")
     add_webhook(second, receiver)
     asked = [start_run(daemon) for daemon in (first, second) * 15]

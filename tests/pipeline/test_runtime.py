@@ -247,7 +247,7 @@ def test_a_missing_secret(tmp_path: Path) -> None:
     failure = run("ctx.secret('API_TOKEN')", tmp_path / "2", answer=nothing).failure
     assert failure["type"] == "SecretMissing"
     assert "API_TOKEN" in failure["message"]
-    assert "daemon's environment" in failure["message"]
+    assert "tau secret set API_TOKEN" in failure["message"]
 
 
 def test_a_refused_request(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ ALLOWED: dict[Callable[[Store], Awaitable[None]], set[str]] = {
         "ix_runs_unfinished", "ix_runs_bad_of_pipeline", "ix_runs_success", BY_ID,
         "sqlite_autoindex_schedules_1",
     },
-    status: {"ix_runs_unfinished", "ix_runs_queue", "ix_schedules_due"},
+    status: {"ix_runs_unfinished", "ix_runs_queue", "ix_schedules_due", BY_NUMBER},
 }  # fmt: skip
 """What each call may look into, beside tables that stay small. `BY_NUMBER` and `ix_runs_list` are
 in the order that is asked for: what is read ends with the page."""

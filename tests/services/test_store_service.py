@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from tests.fixtures.environments import environment_service
 from tests.fixtures.factories import ACTOR, START
 from tests.fixtures.waiting import eventually_async
 from tests.services.test_retention import DAY, NOW, add_history, numbers
@@ -35,7 +36,12 @@ def store(database: Database) -> StoreService:
 
 def cleaner(database: Database, **settings: int) -> CleanupService:
     clock = FakeClock(NOW)
-    house = HousekeepingService(database, clock, retention=RetentionSettings(**settings))
+    house = HousekeepingService(
+        database,
+        clock,
+        retention=RetentionSettings(**settings),
+        environments=environment_service(database, clock),
+    )
     return CleanupService(database, clock, UlidFactory(), housekeeping=house)
 
 
