@@ -183,17 +183,25 @@ async def test_what_never_answers_is_given_up(receiver: Receiver) -> None:
 async def test_an_answer_in_drops_is_given_up() -> None:
     """The time is for the whole attempt: a byte now and then does not prolong it."""
 
+    ended = asyncio.Event()
+
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 1000:
+            if writer.is_closing():
+                break
             writer.write(bytes([byte]))
             await asyncio.sleep(0.02)
+        writer.close()
+        ended.set()
 
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     egress = Egress(allow_private=HERE, allow_http=True, timeout_s=0.3)
     with pytest.raises(SendFailed, match="no answer within"):
         await post(egress, f"http://127.0.0.1:{port}/")
+    await asyncio.wait_for(ended.wait(), 30)
     server.close()
+    await server.wait_closed()
 
 
 async def test_a_resolver_that_hangs_or_fails() -> None:
