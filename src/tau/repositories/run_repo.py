@@ -43,9 +43,17 @@ class RunLine(NamedTuple):
     finished_at: datetime | None
 
 
+class BadRun(NamedTuple):
+    """What failures are grouped by."""
+
+    id: str
+    fingerprint: str | None
+
+
 _runs = cast(Table, Run.__table__)
 _INSERT = insert(_runs)
 _COUNT_QUEUED = select(func.count()).select_from(_runs).where(_runs.c.status.in_(CLAIMABLE))
+_BAD_RUNS = select(_runs.c.id, _runs.c.fingerprint)
 _LINES = select(*(_runs.c[name] for name in RunLine._fields))
 
 
@@ -187,15 +195,15 @@ class RunRepository(Repository[SessionT]):
 
     async def list_bad(
         self, *, since: datetime | None, pipeline_id: str | None, limit: int
-    ) -> list[Run]:
+    ) -> list[BadRun]:
         """Failed, timed out and crashed runs, what ended last first."""
-        query = select(Run).where(self._mine(Run), Run.status.in_(BAD))
+        query = _BAD_RUNS.where(_runs.c.tenant_id == self._tenant_id, _runs.c.status.in_(BAD))
         if since is not None:
-            query = query.where(Run.finished_at >= since)
+            query = query.where(_runs.c.finished_at >= since)
         if pipeline_id is not None:
-            query = query.where(Run.pipeline_id == pipeline_id)
-        query = query.order_by(Run.finished_at.desc(), Run.id.desc()).limit(limit)
-        return list((await self._session.scalars(query)).all())
+            query = query.where(_runs.c.pipeline_id == pipeline_id)
+        query = query.order_by(_runs.c.finished_at.desc(), _runs.c.id.desc()).limit(limit)
+        return [BadRun(*row) for row in await self._session.execute(query)]
 
     async def count_unfinished(self) -> dict[str, int]:
         """How many runs are in each status that is not final."""

@@ -120,14 +120,14 @@ class TraceService:
         start = parse_since(since, now=self._clock.now()) if since else None
         async with self._db.read() as session:
             pipeline_id = await _pipeline_id(session, pipeline)
-            bad = await RunRepository(session).list_bad(
-                since=start, pipeline_id=pipeline_id, limit=GROUPED_RUNS
-            )
-        groups: dict[str, list[Run]] = {}
-        for run in bad:
-            groups.setdefault(run.fingerprint or run.id, []).append(run)
+            runs = RunRepository(session)
+            bad = await runs.list_bad(since=start, pipeline_id=pipeline_id, limit=GROUPED_RUNS)
+            groups: dict[str, list[str]] = {}
+            for run_id, fingerprint in bad:
+                groups.setdefault(fingerprint or run_id, []).append(run_id)
+            newest = await runs.list_whole([ids[0] for ids in list(groups.values())[:limit]])
         chars = FULL_MESSAGE if full else SHORT_MESSAGE
-        first = [_group(runs, chars) for runs in list(groups.values())[:limit]]
+        first = [_group(run, chars, count=len(groups[run.fingerprint or run.id])) for run in newest]
         shown, _ = fit_rows(first, limit=limit, full=full)
         cuts = None
         if len(groups) > len(shown):
@@ -229,8 +229,7 @@ def _python(events: Sequence[Event]) -> str | None:
     return (hello.data or {}).get("python") if hello else None
 
 
-def _group(runs: Sequence[Run], chars: int) -> ErrorGroup:
-    newest = runs[0]
+def _group(newest: Run, chars: int, *, count: int) -> ErrorGroup:
     failure = newest.failure or {}
     return ErrorGroup(
         run=reference(newest),
@@ -242,7 +241,7 @@ def _group(runs: Sequence[Run], chars: int) -> ErrorGroup:
         step=failure.get("step"),
         finished_at=newest.finished_at,
         fingerprint=newest.fingerprint or newest.id,
-        count=len(runs),
+        count=count,
     )
 
 
