@@ -120,7 +120,9 @@ def _main(stage: Stage, request: JobRequest, attempt_dir: Path) -> int:
     if channel.is_foreign:
         return EXIT_RESULT  # a fork by the pipeline came back here: it has nothing to say
     stage.capture.finish()
-    if not channel.finish(last) and not _write_outcome(attempt_dir, last):
+    # More than once: whatever still holds a descriptor that the pipeline closed, such as a loop
+    # that is collected only now, closes its number again, which may be this file's meanwhile.
+    if not channel.finish(last) and not any(_write_outcome(attempt_dir, last) for _ in range(3)):
         return EXIT_UNTOLD
     return EXIT_RESULT if last["k"] == EventKind.RESULT else EXIT_FAILURE
 
