@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tau.core.durable import new_file
 from tau.errors import ConfigurationError, FileUnsafe, SecretKeyWrong
 
 KEY_BYTES = 32
@@ -161,16 +162,5 @@ def _read(path: Path) -> tuple[str, ...]:
 
 def _write(path: Path, keys: Sequence[str]) -> None:
     """Whole or not at all, also over a loss of power; never readable by others."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write("".join(f"{key}\n" for key in keys))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)  # the settings have the keys where it is empty
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with new_file(path, replace=True) as temporary:
+        temporary.write_text("".join(f"{key}\n" for key in keys), encoding="ascii")
