@@ -9,6 +9,7 @@ from typing import Any
 
 from tau.client.home import Home, try_lock
 from tau.core import auth
+from tau.core.durable import new_file
 from tau.core.ids import IdFactory
 from tau.errors import DaemonAlreadyRunning
 from tau.schemas.base import format_time
@@ -91,14 +92,8 @@ class DaemonHome:
 
     def _write_private(self, name: str, text: str) -> None:
         """Whole or not at all, and never readable by others, not even for a moment."""
-        temporary = self.path / f".{name}.{os.getpid()}"
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path / name)
+        with new_file(self.path / name, replace=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def has_room(folder: Path) -> bool:
